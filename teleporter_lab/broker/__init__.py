@@ -1,0 +1,1 @@
+"""The broker: keeps the tree of configuration and hands partitions of streams to instances."""

@@ -1,0 +1,1 @@
+"""What a person writes: keys, typed nodes, durations, references and the forms for them; pure."""

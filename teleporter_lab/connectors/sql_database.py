@@ -1,0 +1,188 @@
+"""One SQL database, shared by the sources and sinks of an instance.
+
+Owns the engine with its pool, and the translation of its errors to one sentence without secrets. Refuses to know
+tables.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from sqlalchemy import URL, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+
+from teleporter_lab.config.secret import MASK
+from teleporter_lab.connectors.base import missing_driver
+from teleporter_lab.errors import AddressUnreachable, ConnectorError, MissingDriver
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from sqlalchemy import Connection
+
+    from teleporter_lab.connectors.sql import SqlAddressOptions
+
+DRIVERS = {
+    "postgres": "postgresql+psycopg",
+    "postgresql": "postgresql+psycopg",
+    "mysql": "mysql+pymysql",
+    "mariadb": "mariadb+pymysql",
+}
+"""The driver taken where the URL names none."""
+EXTRAS = {"postgresql": "postgresql", "mysql": "mysql", "mariadb": "mysql"}
+_SECRET_NAME = re.compile("pass|pwd|secret|token|key", re.IGNORECASE)
+PRAGMAS: dict[str, Any] = {"journal_mode": "WAL", "busy_timeout": 10_000}
+
+
+class Database:
+    """An engine. `str` and `repr` show dialect, host and database only."""
+
+    def __init__(self, options: SqlAddressOptions) -> None:
+        self._url = _url(options)
+        self._file = _file(self._url)
+        self._engine = _engine(self._url, options.pool_size)
+        if self._file is not None:
+            _set_pragmas(self._engine, {**PRAGMAS, **options.pragmas})
+
+    @property
+    def engine(self) -> Engine:
+        return self._engine
+
+    def acquire(self) -> Connection:
+        """An open connection, the caller's to close. Raises AddressUnreachable."""
+        try:
+            return self._engine.connect()
+        except SQLAlchemyError as error:
+            raise AddressUnreachable(f"The database {self} does not answer: {self._reason(error)}.") from error
+
+    @contextmanager
+    def connect(self, what: str) -> Generator[Connection]:
+        """A connection that is rolled back in the end. Errors say that `what` was refused."""
+        connection = self.acquire()
+        try:
+            with connection:
+                yield connection
+        except SQLAlchemyError as error:
+            raise self.refused(what, error) from error
+
+    @contextmanager
+    def begin(self, what: str) -> Generator[Connection]:
+        """A transaction, committed in the end; on an error nothing of it is stored."""
+        with self.connect(what) as connection, connection.begin():
+            yield connection
+
+    def refused(self, what: str, error: SQLAlchemyError) -> ConnectorError:
+        """`error` as one sentence; AddressUnreachable when the connection is lost."""
+        lost = isinstance(error, DBAPIError) and error.connection_invalidated
+        kind, verb = (AddressUnreachable, "went away during") if lost else (ConnectorError, "refused")
+        return kind(f"The database {self} {verb} {what}: {self._reason(error)}.")
+
+    def must_exist(self) -> None:
+        """Raises AddressUnreachable for a SQLite file that is not there, which connecting would make."""
+        if self._file is not None and not os.path.isfile(self._file):
+            raise AddressUnreachable(f"The database file {self._file} is not there.")
+
+    async def check(self) -> None:
+        """Connects and asks. A SQLite file may still be missing if its folder is there."""
+        await asyncio.to_thread(self._ping)
+
+    def close(self) -> None:
+        """Closes every connection that is not in use."""
+        self._engine.dispose()
+
+    def statistics(self) -> dict[str, int]:
+        """Connections in use, and kept."""
+        pool = self._engine.pool
+        return {"in_use": _count(pool, "checkedout"), "idle": _count(pool, "checkedin")}
+
+    def __repr__(self) -> str:
+        if self._file is not None:
+            return f"sqlite:///{self._file}"
+        url = self._url
+        return URL.create(url.get_backend_name(), None, None, url.host, url.port, url.database).render_as_string()
+
+    def _ping(self) -> None:
+        if self._file is not None and not os.path.exists(self._file):
+            folder = os.path.dirname(os.path.abspath(self._file))
+            if not os.path.isdir(folder):
+                raise AddressUnreachable(f"The folder {folder} of the database file is not there.")
+            return
+        with self.connect("a SELECT") as connection:
+            connection.exec_driver_sql("SELECT 1")
+
+    def _reason(self, error: SQLAlchemyError) -> str:
+        """The first line of what the driver said, without secrets."""
+        said = str(error.orig if isinstance(error, DBAPIError) else error).strip() or type(error).__name__
+        line = said.splitlines()[0][:300].rstrip(".")
+        for secret in _secrets(self._url):
+            line = line.replace(secret, MASK)
+        return line
+
+
+def _url(options: SqlAddressOptions) -> URL:
+    try:
+        url = make_url(options.url.removeprefix("jdbc:"))
+    except (ArgumentError, ValueError):
+        raise ConnectorError("The url of the address is none: write dialect://host/database.") from None
+    if "+" not in url.drivername:
+        url = url.set(drivername=DRIVERS.get(url.drivername, url.drivername))
+    if options.user is not None:
+        url = url.set(username=options.user)
+    if options.password is not None:
+        url = url.set(password=options.password.reveal())
+    return url
+
+
+def _file(url: URL) -> str | None:
+    """The path of a SQLite database; None for another one. Raises ConnectorError for one that lives in memory."""
+    if url.get_backend_name() != "sqlite":
+        return None
+    if not url.database or ":memory:" in url.database or url.query.get("mode") == "memory":
+        raise ConnectorError("A SQLite database must be a file here; use the memory connector for records in memory.")
+    return url.database.removeprefix("file:")
+
+
+def _engine(url: URL, pool_size: int) -> Engine:
+    sqlite = url.get_backend_name() == "sqlite"
+    arguments: dict[str, Any] = {"connect_args": {"check_same_thread": False}} if sqlite else {"pool_pre_ping": True}
+    try:
+        if url.get_dialect().is_async:
+            raise ConnectorError(
+                f"The driver {url.drivername} is asynchronous; write {url.get_backend_name()}:// alone."
+            )
+        return create_engine(url, hide_parameters=True, pool_size=pool_size, max_overflow=0, **arguments)
+    except (NoSuchModuleError, ImportError) as error:
+        _no_driver(url, error)
+    except ArgumentError:
+        raise ConnectorError(f"The url of the address has parts that {url.get_backend_name()} has not.") from None
+
+
+def _no_driver(url: URL, error: Exception) -> NoReturn:
+    backend = url.get_backend_name()
+    if isinstance(error, ImportError) and backend in EXTRAS:
+        raise missing_driver(error.name or url.get_driver_name(), EXTRAS[backend]) from error
+    raise MissingDriver(
+        f"No driver for {url.drivername} databases is installed; install the package of its SQLAlchemy dialect."
+    ) from error
+
+
+def _set_pragmas(engine: Engine, pragmas: dict[str, Any]) -> None:
+    def on_connect(connection: Any, _: object) -> None:
+        for name, value in pragmas.items():
+            connection.execute(f"PRAGMA {name}={value}").close()
+
+    event.listen(engine, "connect", on_connect)
+
+
+def _secrets(url: URL) -> list[str]:
+    """What no error may show: the password, and the values of parameters that are called like one."""
+    hidden = [value for name, value in url.query.items() if isinstance(value, str) and _SECRET_NAME.search(name)]
+    return [str(value) for value in (url.password, *hidden) if value]
+
+
+def _count(pool: Any, name: str) -> int:
+    return int(getattr(pool, name)()) if hasattr(pool, name) else 0

@@ -1,0 +1,80 @@
+"""What a system outside looks like to the engine: something to read from, something to write to.
+
+Owns the four protocols a connector implements. Refuses to know any system, and any thread: the `Blocking` forms are
+plain functions which the engine calls in a driver thread, one call at a time, a chunk a call.
+
+The engine calls `open` once before the first read or write and `close` exactly once, also after a failure.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+T = TypeVar("T")
+T_contra = TypeVar("T_contra", contravariant=True)
+
+Position = Any
+"""What a reader needs to go on after a record: plain JSON (the ancestor's "coordinate")."""
+
+
+class Reader(Protocol[T]):
+    """A place records come from."""
+
+    async def open(self, position: Position | None) -> None:
+        """Gets ready to read just after `position`; None is the start. Raises a ConnectorError."""
+        ...
+
+    async def read(self, n: int) -> list[T] | None:
+        """1 to `n` records, waiting for at least one; None at the end. A cancelled read loses nothing."""
+        ...
+
+    @property
+    def position(self) -> Position:
+        """The place just after the last record that `read` returned."""
+        ...
+
+    async def close(self) -> None:
+        """Lets go of everything; a second call does nothing."""
+        ...
+
+
+class BlockingReader(Protocol[T]):
+    """`Reader` for a driver that blocks; each method runs in a thread, never two at a time."""
+
+    def open(self, position: Position | None) -> None: ...
+
+    def read(self, n: int) -> list[T] | None: ...
+
+    @property
+    def position(self) -> Position: ...
+
+    def close(self) -> None: ...
+
+
+class Writer(Protocol[T_contra]):
+    """A place records go to."""
+
+    async def open(self) -> None:
+        """Gets ready to write. Raises a ConnectorError."""
+        ...
+
+    async def write(self, records: Sequence[T_contra]) -> None:
+        """Stores all records, or raises; when it returns they are stored."""
+        ...
+
+    async def close(self) -> None:
+        """Lets go of everything; a second call does nothing."""
+        ...
+
+
+class BlockingWriter(Protocol[T_contra]):
+    """`Writer` for a driver that blocks; each method runs in a thread, never two at a time."""
+
+    def open(self) -> None: ...
+
+    def write(self, records: Sequence[T_contra]) -> None: ...
+
+    def close(self) -> None: ...

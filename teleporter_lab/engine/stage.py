@@ -1,0 +1,108 @@
+"""One running piece of a stream: pulled from below, closed from below.
+
+Owns the contract of `pull` and `close`. Every stage keeps it: never more elements than asked for; None is the end and
+stays the end; an error is raised once everything before it went out, and stays; a cancelled pull loses nothing, the
+next one goes on; nobody pulls after `close`, and `close` reaches the source exactly once. Refuses to know how stages
+are put together (`graph`) or driven (`run`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from teleporter_lab.engine.chunk import Chunk
+
+T = TypeVar("T")
+A = TypeVar("A")
+M = TypeVar("M")
+
+PLENTY = 1 << 30
+"""The demand of a sink that takes what comes; the pace of the island decides how much that is."""
+
+
+class Stage(Generic[T]):
+    """Gives chunks when pulled. Subclasses write `pull` and, where they hold something, `on_close`."""
+
+    __slots__ = ("_closed",)
+
+    def __init__(self) -> None:
+        self._closed = False
+
+    async def pull(self, n: int) -> Chunk[T] | None:
+        """1 to `n` elements, as soon as there is one; None at the end. Raises what a stage above failed with."""
+        raise AssertionError(f"{type(self).__name__} does not say how it is pulled")
+
+    async def close(self) -> None:
+        """Nobody will pull again: lets go of everything, here and above. A second call does nothing."""
+        if not self._closed:
+            self._closed = True
+            await self.on_close()
+
+    async def on_close(self) -> None:
+        """What `close` does, once."""
+
+
+class Through(Stage[T], Generic[A, T]):
+    """A stage with one stage above it."""
+
+    __slots__ = ("upstream",)
+
+    def __init__(self, upstream: Stage[A]) -> None:
+        super().__init__()
+        self.upstream = upstream
+
+    async def on_close(self) -> None:
+        await self.upstream.close()
+
+
+class Terminal(Generic[M]):
+    """The lower end of a stream: drives everything above it."""
+
+    async def run(self) -> M:
+        """Pulls to the end and gives the sink's result; closes what is above, however it ends."""
+        raise AssertionError(f"{type(self).__name__} does not say how it runs")
+
+
+AnyStage = Stage[Any]
+
+
+async def close_each(*closings: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Calls each, also after one has failed, then raises what failed; a lone failure comes out bare."""
+    failures: list[Exception] = []
+    for close in closings:
+        try:
+            await close()
+        except Exception as error:  # noqa: BLE001 - raised below
+            failures.append(error)
+    if len(failures) == 1:
+        raise failures[0]
+    if failures:
+        raise ExceptionGroup("Several parts of the stream did not close.", failures)
+
+
+async def close_fully(close: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Calls `close` and waits for its end, also when cancelled meanwhile; a second cancellation breaks it off.
+
+    A stream is cancelled while it closes more often than one thinks: a failing task cancels the others.
+    """
+    closing = asyncio.create_task(close())
+    try:
+        await asyncio.wait((closing,))
+    except asyncio.CancelledError:
+        await _patiently(closing)
+        raise
+    await closing
+
+
+async def _patiently(closing: asyncio.Task[None]) -> None:
+    try:
+        await asyncio.wait((closing,))
+    except asyncio.CancelledError:
+        closing.cancel()
+        raise
+    if not closing.cancelled() and (error := closing.exception()) is not None:
+        raise error

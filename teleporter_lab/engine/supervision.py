@@ -1,0 +1,308 @@
+"""What happens when a user's function fails: one place for every operator that calls one.
+
+Owns the decision loop (retry, resume, stop) and the chunk loop that survives it: an element that fails leaves its
+neighbours alone, what came before it still goes out, order is kept. Refuses to know rules; a `Supervisor` decides.
+
+The loop hands the whole chunk to C code (`out.extend(map(f, it))`) and learns from the iterator where it stopped, so
+supervision costs nothing while nothing fails.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from enum import Enum
+from operator import length_hint
+from reprlib import Repr
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+from teleporter_lab.engine.chunk import Chunk, account_change
+from teleporter_lab.engine.stage import Stage, Through, close_fully
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from teleporter_lab.engine.run import Materializer
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+
+class Action(Enum):
+    """What to do about a failure."""
+
+    STOP = "stop"
+    RESUME = "resume"
+    """Leave the element out and go on."""
+    RETRY = "retry"
+    """The same element again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """An action, after a delay in seconds."""
+
+    action: Action
+    delay: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An error, the operator it came from, and how often this element has failed there by now (1 = first time)."""
+
+    error: Exception
+    stage: str
+    element: Any
+    tries: int
+
+
+class Supervisor(Protocol):
+    """Decides about failures; the error rules of a stream are one."""
+
+    def decide(self, failure: Failure) -> Decision: ...
+
+
+class StopOnError:
+    """The default: the stream fails with the user's own error."""
+
+    def decide(self, failure: Failure) -> Decision:
+        return Decision(Action.STOP)
+
+
+class Resume:
+    """Leaves out every element that fails."""
+
+    def decide(self, failure: Failure) -> Decision:
+        return Decision(Action.RESUME)
+
+
+class Retry:
+    """Tries an element again up to `retries` times, `delay` seconds apart, then stops."""
+
+    def __init__(self, retries: int, delay: float = 0.0) -> None:
+        self._retries = retries
+        self._delay = delay
+
+    def decide(self, failure: Failure) -> Decision:
+        return Decision(Action.RETRY, self._delay) if failure.tries <= self._retries else Decision(Action.STOP)
+
+
+SHOWN = 200
+"""Characters of an element that a note shows."""
+
+
+def explain(error: Exception, stage: str, element: Any) -> Exception:
+    """`error` with a note that says where it happened; the element is cut to `SHOWN` characters."""
+    show = Repr()
+    show.maxdict = show.maxlist = show.maxtuple = show.maxset = 12
+    show.maxstring = show.maxother = show.maxlong = SHOWN
+    shown = show.repr(element)
+    error.add_note(f"In {stage}, on the element {shown if len(shown) <= SHOWN else shown[:SHOWN] + '…'}")
+    return error
+
+
+class StoppedIteration(RuntimeError):
+    """A user's function let a StopIteration escape, which would otherwise end the chunk without a word."""
+
+    def __init__(self) -> None:
+        super().__init__("The function raised StopIteration; give next() a default, or catch it inside.")
+
+
+class Interrupted(RuntimeError):
+    """Something that was waited for was cancelled, although nobody cancelled the stream that waited for it."""
+
+    def __init__(self) -> None:
+        super().__init__("What was waited for was cancelled by somebody else.")
+
+
+def failure_of(error: BaseException) -> Exception:
+    """What a user's function failed with, in a form that is an error wherever it is raised again."""
+    if isinstance(error, StopIteration):
+        failure = StoppedIteration()
+    elif isinstance(error, Exception):
+        return error
+    else:
+        failure = Interrupted()
+    failure.__cause__ = error
+    return failure
+
+
+def cancel_requested() -> bool:
+    """Whether somebody has cancelled the running task, so that a CancelledError is meant for it."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
+
+
+def _exhausted(elements: Iterator[Any]) -> bool:
+    """Whether a list's iterator was asked for one element too many; one that was cut short still knows its list."""
+    return len(elements.__reduce__()) == 2  # type: ignore[arg-type]
+
+
+class _Broken(Generic[A, B]):
+    """A chunk in whose middle an element failed, and how far the work on it has come."""
+
+    __slots__ = ("chunk", "decision", "elements", "error", "out", "rest", "skipped", "tries")
+
+    def __init__(self, chunk: Chunk[A], elements: Iterator[A], out: list[B], error: Exception) -> None:
+        self.chunk = chunk
+        self.elements = elements
+        self.out = out
+        self.error: Exception | None = error
+        self.tries = 1
+        self.skipped = 0
+        self.decision: Decision | None = None
+        """Taken, and not carried out yet."""
+        self.rest: Chunk[B] | None = None
+        """Ready to go out."""
+
+
+class Supervised(Through[A, B], Generic[A, B]):
+    """An operator that calls a user's function for each element; subclasses say how a run of elements is worked."""
+
+    __slots__ = ("_broken", "_busy", "_failure", "_run", "name", "over")
+
+    def __init__(self, upstream: Stage[A], m: Materializer, name: str) -> None:
+        super().__init__(upstream)
+        self.name = name
+        self._run = m
+        self._busy = m.busy
+        self._broken: _Broken[A, B] | None = None
+        self._failure: Exception | None = None
+        self.over = False
+        """Set by an operator that has seen enough: what is above is closed after this chunk."""
+
+    def work(self, elements: Iterator[A], out: list[B]) -> None:
+        """Appends the results for all `elements`, one by one, so that what was done before an error stays."""
+        raise AssertionError(f"{type(self).__name__} does not say what it works")
+
+    async def pull(self, n: int) -> Chunk[B] | None:
+        while True:
+            if self._broken is not None:
+                given = await self._mend(self._broken, n)
+            elif self._failure is not None:
+                raise self._failure
+            elif self.over:
+                await close_fully(self.upstream.close)
+                return None
+            else:
+                chunk = await self.upstream.pull(n)
+                if chunk is None:
+                    return None
+                given = self._worked(chunk)
+            if given is not None:
+                return given
+
+    def _worked(self, chunk: Chunk[A]) -> Chunk[B] | None:
+        """The results of a chunk; None when there are none, or when it broke."""
+        elements = iter(chunk.data)
+        out: list[B] = []
+        error = self._guarded(elements, out)
+        if error is None:
+            return self._given(chunk, out)
+        self._broken = _Broken(chunk, elements, out, error)
+        return None
+
+    def _given(self, chunk: Chunk[A], out: list[B], skipped: int = 0) -> Chunk[B] | None:
+        """What goes down of a chunk that was worked to its end; None when that is nothing."""
+        if chunk.tokens:
+            if skipped:
+                chunk.tokens[-1].account("skipped", skipped)
+            account_change(chunk.tokens, len(chunk) - skipped, len(out))
+        if out:
+            return Chunk(out, chunk.tokens)
+        chunk.confirm()
+        return None
+
+    def _guarded(self, elements: Iterator[A], out: list[B]) -> Exception | None:
+        started = time.perf_counter()
+        try:
+            self.work(elements, out)
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - this is the supervision
+            return failure_of(error)  # nothing is awaited in there, so no cancellation is meant for us
+        finally:
+            self._busy.seconds += time.perf_counter() - started
+        return None if _exhausted(elements) else StoppedIteration()
+
+    async def _mend(self, broken: _Broken[A, B], n: int) -> Chunk[B] | None:
+        """Up to `n` of the results that can be saved. May be cancelled and called again."""
+        if broken.rest is None:
+            await self._rescue(broken)
+            if self._failure is not None:
+                broken.rest = self._part(broken, self._failure)
+            else:
+                broken.rest = self._given(broken.chunk, broken.out, broken.skipped)
+        given = broken.rest
+        self._broken = None
+        if given is not None and len(given) > n:
+            given, broken.rest = given.split(n)
+            self._broken = broken
+        return given
+
+    async def _rescue(self, broken: _Broken[A, B]) -> None:
+        """Works on after the error, element by element where it must. Sets `_failure` on stop."""
+        while (error := broken.error) is not None:
+            data = broken.chunk.data
+            element = data[len(data) - length_hint(broken.elements) - 1]
+            decision = broken.decision
+            if decision is None:
+                decision = self._run.supervisor.decide(Failure(error, self.name, element, broken.tries))
+            if decision.action is Action.STOP:
+                self._failure = explain(error, self.name, element)
+                return
+            broken.decision = decision
+            await wait_before(decision, self._run)
+            broken.decision = None
+            if decision.action is Action.RETRY:
+                broken.error = self._guarded(iter([element]), broken.out)
+                broken.tries += 1
+            else:
+                broken.error = None
+                broken.skipped += 1
+            if broken.error is None:
+                broken.error = self._guarded(broken.elements, broken.out)
+                broken.tries = 1
+
+    def _part(self, broken: _Broken[A, B], failure: Exception) -> Chunk[B] | None:
+        """What came before the failed element; the error itself is raised by the next pull."""
+        chunk = broken.chunk
+        if not broken.out:
+            chunk.nack(failure)
+            return None
+        for token in chunk.tokens:
+            token.retain()
+        chunk.nack(failure)
+        return Chunk(broken.out, chunk.tokens)
+
+
+async def wait_before(decision: Decision, m: Materializer) -> None:
+    """The delay of a decision; a retry without one lets others run, or it could never be stopped."""
+    if decision.delay > 0 or decision.action is Action.RETRY:
+        await m.clock.sleep(max(decision.delay, 0.0))
+
+
+async def attempt(upstream: Stage[A], n: int) -> Chunk[A] | Exception | None:
+    """A pull whose error is given back, for a stage that has something to hand out before it raises it."""
+    try:
+        return await upstream.pull(n)
+    except Exception as error:  # noqa: BLE001 - the caller raises it
+        return error
+
+
+async def supervise(m: Materializer, name: str, call: Callable[[], Any], element: Any, error: Exception) -> Action:
+    """The decision loop for one asynchronous call that failed with `error`; raises the error on stop."""
+    tries = 1
+    while True:
+        decision = m.supervisor.decide(Failure(error, name, element, tries))
+        if decision.action is Action.STOP:
+            raise explain(error, name, element)
+        await wait_before(decision, m)
+        if decision.action is Action.RESUME:
+            return Action.RESUME
+        try:
+            await call()
+        except Exception as again:  # noqa: BLE001 - this is the supervision
+            error = again
+            tries += 1
+        else:
+            return Action.RETRY

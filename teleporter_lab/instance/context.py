@@ -1,0 +1,63 @@
+"""What a stream logic is given: sources and sinks by the names they have in the config, arguments, variables.
+
+Owns the calls a user writes (`s.source`, `s.sink`). Refuses to open anything: it hands out blueprints.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from teleporter_lab.errors import LogicError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from teleporter_lab.config.key import Key
+    from teleporter_lab.engine.graph import Sink, Source
+
+
+class StreamContext:
+    """The `s` of `def orders(s)`."""
+
+    def __init__(
+        self,
+        key: Key,
+        arguments: Mapping[str, Any],
+        sources: Mapping[str, Callable[[], Source[Any]]],
+        sinks: Mapping[str, Callable[[], Sink[Any, None]]],
+    ) -> None:
+        self.key = key
+        """The stream's key."""
+        self.arguments = arguments
+        """`arguments` of the task, overlaid by those of the stream; references resolved."""
+        self._sources = sources
+        self._sinks = sinks
+        self.used: list[str] = []
+        """Names of the sources the logic asked for, in order."""
+
+    def source(self, name: str) -> Source[Any]:
+        """What the config at `/source/<this stream>/<name>` describes, with acks and a kill switch built in.
+
+        Raises LogicError for a name that is not there, or that was asked for twice.
+        """
+        make = self._named("source", name, self._sources)
+        if name in self.used:
+            raise LogicError(f"{self.key} uses the source {name!r} twice; use also_to or broadcast to split one.")
+        self.used.append(name)
+        return make()
+
+    def sink(self, name: str) -> Sink[Any, None]:
+        """What the config at `/sink/<this stream>/<name>` describes. Raises LogicError for a name that is not there."""
+        return self._named("sink", name, self._sinks)()
+
+    def _named(self, kind: str, name: str, among: Mapping[str, Callable[[], Any]]) -> Callable[[], Any]:
+        if name not in among:
+            known = ", ".join(sorted(among)) or "none"
+            raise LogicError(
+                f"{self.key} has no {kind} {name!r}; save one under /{kind}{str(self.key)[len('/stream') :]}/{name} "
+                f"(there are: {known})."
+            )
+        return among[name]
+
+    def __repr__(self) -> str:
+        return f"StreamContext({self.key}, sources={sorted(self._sources)}, sinks={sorted(self._sinks)})"

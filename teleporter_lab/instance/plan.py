@@ -1,0 +1,79 @@
+"""A stream made ready: its documents read and validated, its logic compiled, nothing opened yet.
+
+Owns the order of those steps, so that a refresh can be refused while the old stream still runs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from teleporter_lab.config.rules import STREAM_ACTIONS, Rules
+from teleporter_lab.errors import InvalidConfig, InvalidInput, Problem
+from teleporter_lab.instance.documents import DocumentReader, StreamDocuments
+from teleporter_lab.instance.logic import Logic, LogicCompiler, content_hash
+from teleporter_lab.rpc.messages import LinkAddress, LinkVariable
+
+if TYPE_CHECKING:
+    from teleporter_lab.config.key import Key
+    from teleporter_lab.connectors.base import Registry
+    from teleporter_lab.engine.run import Runtime
+    from teleporter_lab.instance.addresses import Addresses
+    from teleporter_lab.instance.link import Link
+
+
+@dataclass(frozen=True)
+class Services:
+    """What all streams of an instance share."""
+
+    instance: str
+    link: Link
+    runtime: Runtime
+    registry: Registry
+    addresses: Addresses
+    compiler: LogicCompiler
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Ready to run, as often as wanted."""
+
+    documents: StreamDocuments
+    logic: Logic
+    hash: str
+    """The content hash of the template."""
+    rules: Rules
+    """What to do when the stream fails."""
+
+    @property
+    def key(self) -> Key:
+        return self.documents.key
+
+    def same_as(self, other: Plan | None) -> bool:
+        """Whether running it would make no difference."""
+        return other is not None and (self.hash, self.documents) == (other.hash, other.documents)
+
+
+async def prepare(services: Services, key: Key) -> Plan:
+    """Reads, validates and compiles what stands at `key`, and tells the broker what it uses.
+
+    Raises NotFound, InvalidConfig (all problems of all documents), TemplateError.
+    """
+    documents = await DocumentReader(services.link, services.registry).read(key)
+    rules = _rules(documents)
+    source = documents.template
+    logic = await services.runtime.threads.submit(services.compiler.load, source, str(key))
+    for used in documents.keys:
+        if used.startswith("/address/"):
+            services.link.tell(LinkAddress(services.instance, used))
+        elif used.startswith("/variable/"):
+            services.link.tell(LinkVariable(services.instance, used))
+    return Plan(documents, logic, content_hash(source), rules)
+
+
+def _rules(documents: StreamDocuments) -> Rules:
+    try:
+        return Rules.parse(documents.stream.error_rules, STREAM_ACTIONS)
+    except InvalidInput as error:
+        problem = Problem(f"{documents.key}: errorRules", error.message)
+        raise InvalidConfig(f"The config of {documents.key} has mistakes.", (problem,)) from error

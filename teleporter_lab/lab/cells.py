@@ -1,0 +1,44 @@
+"""What a cell says before it is sent anywhere: does it compile, and does it stand alone? Pure.
+
+Owns finding the names that a cell uses and does not define. Refuses to run anything.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import symtable
+
+GIVEN = frozenset({"stream_logic", "__name__", "__file__", "__doc__", *dir(builtins)})
+"""Names every template has."""
+
+
+def undefined_names(source: str) -> list[str]:
+    """The global names that `source` reads and neither defines, imports nor is given, sorted. Raises SyntaxError.
+
+    An instance runs the cell alone: a name that another cell of the notebook defines is not there. A star import may
+    define anything, so a cell with one is taken to stand alone.
+    """
+    tree = ast.parse(source)
+    if any(isinstance(node, ast.ImportFrom) and node.names[0].name == "*" for node in ast.walk(tree)):
+        return []
+    top = symtable.symtable(source, "<cell>", "exec")
+    defined = {symbol.get_name() for symbol in top.get_symbols() if symbol.is_assigned() or symbol.is_imported()}
+    defined |= _declared_global(top)
+    return sorted(_read_globally(top) - defined - GIVEN)
+
+
+def _declared_global(table: symtable.SymbolTable) -> set[str]:
+    """Names that functions assign after `global`."""
+    names = {s.get_name() for s in table.get_symbols() if s.is_declared_global() and s.is_assigned()}
+    for child in table.get_children():
+        names |= _declared_global(child)
+    return names
+
+
+def _read_globally(table: symtable.SymbolTable) -> set[str]:
+    at_top = table.get_type() == "module"
+    names = {s.get_name() for s in table.get_symbols() if s.is_referenced() and (at_top or s.is_global())}
+    for child in table.get_children():
+        names |= _read_globally(child)
+    return names

@@ -1,0 +1,107 @@
+"""What every sink promises, as tests that a connector's own test class inherits.
+
+Owns the promises. Refuses to know a connector: the subclass has a fixture `case` that says how a writer is made and how
+to look at the target without it. Needs pytest and pytest-asyncio (the extra `test`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from teleporter_lab.errors import ConnectorError
+from teleporter_lab.testing.calls import call
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from teleporter_lab.connectors.base import AnyWriter
+
+
+@dataclass(frozen=True)
+class SinkCase:
+    """How to make a writer of an empty target, and how to see what the target holds."""
+
+    make: Callable[[], AnyWriter]
+    read_back: Callable[[], Sequence[Any]]
+    """Everything stored, in the order of writing, read without the connector."""
+    records: Sequence[Any]
+    """At least three records, as `read_back` gives them."""
+    bad: Sequence[Any]
+    """A batch of good records with a bad one behind them."""
+    idempotent: bool = False
+    """Whether a batch that is written again changes nothing."""
+
+
+@pytest.mark.asyncio
+class SinkContract:
+    """Inherited by the test class of a sink, which adds the fixture `case`."""
+
+    @pytest.mark.parametrize("size", [1, 2, 1000])
+    async def test_everything_is_stored_when_write_returns(self, case: SinkCase, size: int) -> None:
+        writer = case.make()
+        await call(writer.open)
+        for start in range(0, len(case.records), size):
+            await call(writer.write, case.records[start : start + size])
+            assert list(case.read_back()) == list(case.records[: start + size])
+        await call(writer.close)
+        assert list(case.read_back()) == list(case.records)
+
+    async def test_an_empty_batch_changes_nothing(self, case: SinkCase) -> None:
+        writer = case.make()
+        await call(writer.open)
+        await call(writer.write, [])
+        await call(writer.write, case.records)
+        await call(writer.write, [])
+        await call(writer.close)
+        assert list(case.read_back()) == list(case.records)
+
+    async def test_a_batch_written_again_is_there_once_or_twice_as_promised(self, case: SinkCase) -> None:
+        writer = case.make()
+        await call(writer.open)
+        await call(writer.write, case.records)
+        await call(writer.write, case.records)
+        await call(writer.close)
+        assert list(case.read_back()) == list(case.records) * (1 if case.idempotent else 2)
+
+    async def test_a_failed_batch_stores_nothing_and_says_why_in_a_sentence(self, case: SinkCase) -> None:
+        writer = case.make()
+        await call(writer.open)
+        await call(writer.write, case.records[:1])
+        with pytest.raises(ConnectorError) as failure:
+            await call(writer.write, case.bad)
+        assert list(case.read_back()) == list(case.records[:1])
+        assert "\n" not in str(failure.value)
+        await call(writer.write, case.records[1:])
+        await call(writer.close)
+        assert list(case.read_back()) == list(case.records)
+
+    async def test_a_failed_first_batch_leaves_no_trace(self, case: SinkCase) -> None:
+        writer = case.make()
+        await call(writer.open)
+        with pytest.raises(ConnectorError):
+            await call(writer.write, case.bad)
+        await call(writer.write, case.records)
+        await call(writer.close)
+        assert list(case.read_back()) == list(case.records)
+
+    async def test_a_second_writer_goes_on_where_the_first_stopped(self, case: SinkCase) -> None:
+        for part in (case.records[:2], case.records[2:]):
+            writer = case.make()
+            await call(writer.open)
+            await call(writer.write, part)
+            await call(writer.close)
+        assert list(case.read_back()) == list(case.records)
+
+    async def test_can_be_closed_twice(self, case: SinkCase) -> None:
+        writer = case.make()
+        await call(writer.open)
+        await call(writer.write, case.records)
+        await call(writer.close)
+        await call(writer.close)
+        assert list(case.read_back()) == list(case.records)
+
+    async def test_can_be_closed_without_having_been_opened(self, case: SinkCase) -> None:
+        await call(case.make().close)

@@ -1,0 +1,137 @@
+"""What every source promises, as tests that a connector's own test class inherits.
+
+Owns the promises. Refuses to know a connector: the subclass has a fixture `case` that says how a reader is made and
+what it must give. Needs pytest, pytest-asyncio and hypothesis (the extra `test`).
+
+    class TestMySource(SourceContract):
+        @pytest.fixture
+        def case(self, tmp_path):
+            path = tmp_path / "in.txt"
+            path.write_text("a\\nb\\nc\\n")
+            return SourceCase(lambda: MySource(path), ["a", "b", "c"])
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from teleporter_lab.testing.calls import as_committed, call, drain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from teleporter_lab.connectors.base import AnyReader
+
+Step = tuple[int, bool]
+"""Read up to so many records (0: read nothing), then perhaps go on with a new reader at the position."""
+
+STEPS = st.lists(st.tuples(st.integers(0, 12) | st.integers(0, 3000), st.booleans()), max_size=12)
+
+
+INHERITED = (HealthCheck.function_scoped_fixture, HealthCheck.differing_executors)
+"""Fine here: a case is only read, and no example is kept for another class."""
+
+
+@dataclass(frozen=True)
+class SourceCase:
+    """How to make a reader that was never opened, and all records it gives, in order. At least three of them."""
+
+    make: Callable[[], AnyReader]
+    records: Sequence[Any]
+
+
+@pytest.mark.asyncio
+class SourceContract:
+    """Inherited by the test class of a source, which adds the fixture `case`."""
+
+    @pytest.mark.parametrize("n", [1, 2, 3, 1000])
+    async def test_gives_every_record_in_order_and_never_more_than_asked(self, case: SourceCase, n: int) -> None:
+        reader = case.make()
+        await call(reader.open, None)
+        assert await drain(reader, n) == list(case.records)
+        await call(reader.close)
+
+    @settings(max_examples=40, deadline=None, database=None, suppress_health_check=INHERITED)
+    @given(steps=STEPS)
+    async def test_position_is_exact_after_any_split(self, case: SourceCase, steps: list[Step]) -> None:
+        assert await read_in_steps(case, steps) == list(case.records)
+
+    async def test_position_of_every_single_record_is_exact(self, case: SourceCase) -> None:
+        few = min(len(case.records), 50)
+        assert await read_in_steps(case, [(1, True)] * few) == list(case.records)
+
+    async def test_a_reader_at_the_last_position_gives_nothing(self, case: SourceCase) -> None:
+        reader = case.make()
+        await call(reader.open, None)
+        await drain(reader, 1000)
+        position = as_committed(reader.position)
+        await call(reader.close)
+        again = case.make()
+        await call(again.open, position)
+        assert await call(again.read, 10) is None
+        await call(again.close)
+
+    async def test_the_end_stays_the_end(self, case: SourceCase) -> None:
+        reader = case.make()
+        await call(reader.open, None)
+        await drain(reader, 1000)
+        position = as_committed(reader.position)
+        assert await call(reader.read, 1) is None
+        assert await call(reader.read, 1) is None
+        assert reader.position == position
+        await call(reader.close)
+
+    async def test_can_be_closed_twice(self, case: SourceCase) -> None:
+        reader = case.make()
+        await call(reader.open, None)
+        await call(reader.read, 1)
+        await call(reader.close)
+        await call(reader.close)
+
+    async def test_can_be_closed_without_having_been_opened(self, case: SourceCase) -> None:
+        await call(case.make().close)
+
+
+class AsyncSourceContract(SourceContract):
+    """In addition, for readers that are asynchronous themselves."""
+
+    @pytest.mark.parametrize("passes", [0, 1, 2, 5])
+    async def test_a_cancelled_read_loses_nothing(self, case: SourceCase, passes: int) -> None:
+        reader = case.make()
+        await call(reader.open, None)
+        records: list[Any] = []
+        for _ in range(len(case.records)):
+            task = asyncio.ensure_future(call(reader.read, 2))
+            for _ in range(passes):
+                await asyncio.sleep(0)
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                records += await task or []
+        records += await drain(reader, 1000)
+        await call(reader.close)
+        assert records == list(case.records)
+
+
+async def read_in_steps(case: SourceCase, steps: list[Step]) -> list[Any]:
+    """Everything a source gives when it is read in `steps`, and then to the end by one more reader."""
+    records: list[Any] = []
+    position = None
+    reader = case.make()
+    await call(reader.open, position)
+    for n, reopen in [*steps, (0, True)]:
+        records += (await call(reader.read, n) or []) if n else []
+        if reopen:
+            position = as_committed(reader.position)
+            await call(reader.close)
+            reader = case.make()
+            await call(reader.open, position)
+    records += await drain(reader, 1000)
+    await call(reader.close)
+    return records
