@@ -21,7 +21,9 @@ import { CommandIDs, type ITeleporter, type StreamAction } from './tokens';
 
 type Args = ReadonlyPartialJSONObject;
 
-const BROKER_NAME = /^[A-Za-z0-9_.-]+$/;
+/** For an input's `pattern`, which browsers read more strictly than a literal: the hyphen needs its backslash. */
+const BROKER_PATTERN = '[A-Za-z0-9_.\\-]+';
+const BROKER_NAME = new RegExp(`^(${BROKER_PATTERN})$`);
 
 export function addCommands(
   commands: CommandRegistry,
@@ -179,7 +181,7 @@ async function askBrokerName(): Promise<string | null> {
     label: 'Name, of letters, digits, "_", "." and "-"',
     text: 'default',
     okLabel: 'Start',
-    pattern: BROKER_NAME.source
+    pattern: BROKER_PATTERN
   });
   const name = value?.trim() ?? '';
   return button.accept && BROKER_NAME.test(name) ? name : null;

@@ -1,6 +1,7 @@
-/** Small pieces that several views share: a button that is an icon, a status mark, a line of notice. */
+/** Small pieces that several views share: a button that is an icon, a search box, a status mark, a notice. */
 
-import type { LabIcon } from '@jupyterlab/ui-components';
+import { Search } from '@jupyter/react-components';
+import { searchIcon, type LabIcon } from '@jupyterlab/ui-components';
 import * as React from 'react';
 import type { INotice } from './editor';
 import { look } from './status';
@@ -28,6 +29,26 @@ export function IconButton(props: IIconButtonProps): JSX.Element {
     >
       <props.icon.react tag="span" width="16px" height="16px" />
     </button>
+  );
+}
+
+/** JupyterLab's filter box, with a name for a screen reader. */
+export function SearchBox(props: {
+  readonly label: string;
+  readonly query: string;
+  readonly onQuery: (query: string) => void;
+}): JSX.Element {
+  const { label, query, onQuery } = props;
+  return (
+    <Search
+      className="jp-FilterBox tl-SearchBox"
+      aria-label={label}
+      placeholder={label}
+      value={query}
+      onInput={event => onQuery((event.target as HTMLInputElement).value)}
+    >
+      <searchIcon.react slot="end" tag={null} />
+    </Search>
   );
 }
 

@@ -59,7 +59,7 @@ export class Following implements IDisposable {
   pause(): void {
     this._live?.dispose();
     this._live = null;
-    this.live = false;
+    this.heard(false);
   }
 
   async refresh(): Promise<void> {
@@ -74,8 +74,8 @@ export class Following implements IDisposable {
   }
 
   dispose(): void {
-    this.pause();
     this._disposed = true;
+    this.pause();
     this.snapshot.dispose();
   }
 

@@ -167,6 +167,7 @@ function Fields(props: IFieldsProps): JSX.Element {
   const { model, nodeKey, draft, edit } = props;
   const kind = useKind(model, nodeKey, textOf(draft.value['category']));
   const validator = useValidator();
+  const host = useLabels();
   const drawn = React.useMemo(
     () => kind.schema && drawing(kind.schema, kind.categories, model),
     [kind, model]
@@ -182,7 +183,7 @@ function Fields(props: IFieldsProps): JSX.Element {
     return <Empty>Loading the form…</Empty>;
   }
   return (
-    <>
+    <div ref={host}>
       <Problems problems={rest} />
       <FormComponent
         schema={drawn.schema}
@@ -204,7 +205,7 @@ function Fields(props: IFieldsProps): JSX.Element {
           changed(props, drawn.schema, formData, edit)
         }
       />
-    </>
+    </div>
   );
 }
 
@@ -254,6 +255,23 @@ function Problems(props: {
       ))}
     </ul>
   ) : null;
+}
+
+/** JupyterLab's compact form draws titles but ties them to no field; a screen reader needs the tie. */
+function useLabels(): React.RefObject<HTMLDivElement> {
+  const host = React.useRef<HTMLDivElement>(null);
+  React.useEffect(() => {
+    const fields = 'input[id], select[id], textarea[id]';
+    for (const field of host.current?.querySelectorAll(fields) ?? []) {
+      const title = field
+        .closest('.jp-FormGroup-content')
+        ?.querySelector('.jp-FormGroup-fieldLabel')?.textContent;
+      if (title && field.getAttribute('aria-label') !== title) {
+        field.setAttribute('aria-label', title);
+      }
+    }
+  });
+  return host;
 }
 
 /** What a form needs to know of the kind of its node. */

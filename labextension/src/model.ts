@@ -182,8 +182,12 @@ export class Teleporter implements ITeleporter, IDisposable {
   }
 
   async command(action: StreamAction, key: string): Promise<void> {
-    const { api, snapshot } = this.chosen();
-    snapshot.stream(await api.command(action, key));
+    const { api, snapshot, live } = this.chosen();
+    const stream = await api.command(action, key);
+    if (!live) {
+      // Where events come by themselves they are newer than an answer that was long under way.
+      snapshot.stream(stream);
+    }
   }
 
   /** A start or stop takes seconds, during which the views show which broker is busy. */

@@ -53,12 +53,14 @@ export async function request<T>(
   path: string,
   ask: IAsk = {}
 ): Promise<T> {
-  const init: RequestInit = { method: ask.method ?? 'GET' };
+  const headers: Record<string, string> = {};
+  const init: RequestInit = { method: ask.method ?? 'GET', headers };
   if (ask.body !== undefined) {
     init.body = JSON.stringify(ask.body);
+    headers['Content-Type'] = 'application/json';
   }
   if (ask.etag) {
-    init.headers = { 'If-Match': ask.etag };
+    headers['If-Match'] = ask.etag;
   }
   const url = address(settings.baseUrl, path, ask.query);
   const response = await reach(url, init, settings);

@@ -1,13 +1,8 @@
 /** The table of streams: status in colour and words, counters, rate, and the buttons that command one. */
 
-import {
-  FilterBox,
-  refreshIcon,
-  runIcon,
-  stopIcon
-} from '@jupyterlab/ui-components';
+import { refreshIcon, runIcon, stopIcon } from '@jupyterlab/ui-components';
 import * as React from 'react';
-import { Empty, IconButton, StatusMark } from './controls';
+import { Empty, IconButton, SearchBox, StatusMark } from './controls';
 import { applyIcon } from './icons';
 import { Key } from './key';
 import { ago, count, look, rate, running, summary } from './status';
@@ -38,10 +33,7 @@ export function StreamTable({ model, command }: IStreamsProps): JSX.Element {
   }
   return (
     <div className="tl-Streams" data-offline={model.phase === 'offline'}>
-      <FilterBox
-        placeholder="Search streams"
-        updateFilter={(_, text) => setQuery(text ?? '')}
-      />
+      <SearchBox label="Search streams" query={query} onQuery={setQuery} />
       <div className="tl-Streams-summary" role="status">
         {summary(found) || `Nothing matches "${query}".`}
       </div>
@@ -82,7 +74,15 @@ interface ITableProps {
 
 /** Roles are spelled out because a narrow panel lays the rows out as grids, which would lose them. */
 function Table(props: ITableProps): JSX.Element {
-  const columns = ['Status', 'Stream', 'Rate', 'Read', 'Written', 'Instance'];
+  const columns = [
+    'Status',
+    'Stream',
+    'Rate',
+    'Read',
+    'Written',
+    'Instance',
+    'Error'
+  ];
   return (
     <table className="tl-StreamTable" role="table" aria-label="Streams">
       <thead role="rowgroup">
@@ -145,14 +145,12 @@ const Row = React.memo((props: IRowProps): JSX.Element => {
         <span className="tl-StreamRow-task">{`${ns}/${segments[1] ?? ''}`}</span>
       </th>
       <Numbers stream={stream} />
+      <td role="cell" data-column="Error" title={stream.error ?? ''}>
+        {stream.error}
+      </td>
       <td role="cell" data-column="Actions">
         <Actions stream={stream} command={props.command} />
       </td>
-      {stream.error && (
-        <td role="cell" data-column="Error" title={stream.error}>
-          {stream.error}
-        </td>
-      )}
     </tr>
   );
 });

@@ -5,9 +5,8 @@
  */
 
 import { TreeItem, TreeView } from '@jupyter/react-components';
-import { FilterBox } from '@jupyterlab/ui-components';
 import * as React from 'react';
-import { Empty, StatusMark } from './controls';
+import { Empty, SearchBox, StatusMark } from './controls';
 import { ancestors, filterTree, size, type ITreeNode } from './hierarchy';
 import { iconOf } from './icons';
 import type { ITeleporter } from './tokens';
@@ -51,9 +50,10 @@ export function ConfigTree(props: ITreeProps): JSX.Element {
   };
   return (
     <div className="tl-Tree" ref={host}>
-      <FilterBox
-        placeholder="Search the configuration"
-        updateFilter={(_, text) => setQuery(text ?? '')}
+      <SearchBox
+        label="Search the configuration"
+        query={query}
+        onQuery={setQuery}
       />
       {found.length > 0 ? (
         <TreeView className="tl-Tree-view" aria-label="Configuration">

@@ -38,8 +38,10 @@ class Addresses:
         if shared is None:
             made = await self._threads.submit(make)
             shared = self._shared.setdefault(bind, _Shared(made, 0))
+            shared.users += 1
             if shared.address is not made:  # another stream was faster
-                await self._close(made)
+                await self._close_spare(bind, made)
+            return shared.address
         shared.users += 1
         return shared.address
 
@@ -50,6 +52,13 @@ class Addresses:
         if shared.users == 0:
             del self._shared[bind]
             await self._close(shared.address)
+
+    async def _close_spare(self, bind: tuple[str, str], made: Address) -> None:
+        try:
+            await self._close(made)
+        except BaseException:
+            await self.release(bind)
+            raise
 
     async def _close(self, address: Address) -> None:
         if inspect.iscoroutinefunction(address.close):

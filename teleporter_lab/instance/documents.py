@@ -131,8 +131,8 @@ class DocumentReader:
         below = "/".join(key.segments)
         sources = await read_all(self._link, f"/source/{below}/")
         sinks = await read_all(self._link, f"/sink/{below}/")
-        stream = await self._node(key, raw, {})
-        extra = self._extra_keys(raw)
+        stream = await self._node(key, raw, self._extra_keys(raw_task))
+        extra = {**self._extra_keys(raw_task), **self._extra_keys(raw)}
         task = await self._node(key.task, raw_task, {}) if raw_task is not None else None
         documents = StreamDocuments(
             key,
@@ -148,7 +148,8 @@ class DocumentReader:
         return documents
 
     def _extra_keys(self, raw: Any) -> dict[str, str]:
-        return fields_of(fields_of(raw).get("extraKeys"))
+        named = fields_of(fields_of(raw).get("extraKeys"))
+        return {name: key for name, key in named.items() if isinstance(key, str)}
 
     async def _addresses(self, ends: list[tuple[Key, Any]]) -> dict[str, AddressNode]:
         addresses: dict[str, AddressNode] = {}
@@ -170,7 +171,7 @@ class DocumentReader:
         self._keys.add(str(key))
         extra = {**extra, **self._extra_keys(raw)}
         try:
-            await self._read_variables(raw, extra)
+            await self._read_variables({field: fields_of(raw).get(field) for field in RESOLVED}, extra)
             return parse_node(key, await asyncio.to_thread(self._resolved, raw, extra), self._models)
         except InvalidInput as error:
             problems = error.problems or (Problem("", error.message),)
@@ -184,14 +185,20 @@ class DocumentReader:
         given = {field: value[field] for field in RESOLVED if field in value}
         return {**value, **cast("dict[str, Any]", resolve(given, self._variables, extra, self._secrets))}
 
-    async def _read_variables(self, raw: Any, extra: Mapping[str, str]) -> None:
-        named = {str(key) for key in references(raw, extra)}
-        named |= {value for value in extra.values() if value.startswith(f"/{Table.VARIABLE}/")}
-        for key in named - set(self._variables):
-            variable = await read_one(self._link, key)
-            self._keys.add(key)
-            if variable is not None:
-                self._variables[key] = fields_of(fields_of(variable).get("arguments"))
+    async def _read_variables(self, value: Any, extra: Mapping[str, str]) -> None:
+        """Reads the variables that `value` refers to, and those that they refer to in turn."""
+        waiting = {str(key) for key in references(value, extra)}
+        waiting |= {key for key in extra.values() if key.startswith(f"/{Table.VARIABLE}/")}
+        seen: set[str] = set()
+        while waiting := waiting - seen:
+            key = waiting.pop()
+            seen.add(key)
+            if key not in self._keys:
+                self._keys.add(key)
+                variable = await read_one(self._link, key)
+                if variable is not None:
+                    self._variables[key] = fields_of(fields_of(variable).get("arguments"))
+            waiting |= {str(further) for further in references(cast("Any", self._variables.get(key, {})), extra)}
 
     def _models(self, table: Table, category: str) -> Any:
         return self._registry.block_models(str(table), category)

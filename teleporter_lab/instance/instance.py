@@ -11,20 +11,21 @@ import logging
 from collections import Counter, defaultdict
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from teleporter_lab.config.key import Key, Table
 from teleporter_lab.connectors.base import Registry
 from teleporter_lab.engine.run import Runtime
-from teleporter_lab.errors import ConnectionLost, InvalidInput, NotFound, TeleporterError, Unreachable
+from teleporter_lab.errors import InvalidConfig, InvalidInput, NotFound, Problem, TeleporterError
 from teleporter_lab.instance.addresses import Addresses
 from teleporter_lab.instance.documents import read_all, read_one
-from teleporter_lab.instance.link import Link
+from teleporter_lab.instance.link import AWAY, Link
 from teleporter_lab.instance.logic import LogicCompiler
 from teleporter_lab.instance.ownership import patterns_of, streams_of, wanted
 from teleporter_lab.instance.plan import Services
 from teleporter_lab.instance.report import Reporter
 from teleporter_lab.instance.runner import StreamRunner
+from teleporter_lab.instance.work import Work
 from teleporter_lab.rpc.messages import (
     ConfigChangeNotify,
     Done,
@@ -39,7 +40,7 @@ from teleporter_lab.rpc.messages import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Callable, Coroutine
 
     from teleporter_lab.instance.log_tail import LogKeeper
     from teleporter_lab.rpc.messages import Hello
@@ -75,10 +76,11 @@ class Instance:
         self._runners: dict[Key, StreamRunner] = {}
         self._owned: dict[Key, TaskState] = {}
         self._taking: defaultdict[Key, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._work = Work()
         self._group = asyncio.TaskGroup()
         self._stack = AsyncExitStack()
         self._reporter = Reporter(self._link, self.key, self._runtime.clock, self._runners)
-        self._answers: dict[type[Any], Callable[[Any], Awaitable[Message]]] = {
+        self._answers: dict[type[Any], Callable[[Any], Coroutine[Any, Any, Message]]] = {
             TaskState: self._take,
             ConfigChangeNotify: self._refresh,
             StreamCommand: self._command,
@@ -101,21 +103,22 @@ class Instance:
 
     async def __aexit__(self, *exc: object) -> None:
         self._reporter.tell_state("OFFLINE")
+        await self._work.close()
         await asyncio.gather(*(runner.stop() for runner in self._runners.values()), return_exceptions=True)
         for task in self._keeping:
             task.cancel()
         await self._group.__aexit__(None, None, None)
         await self._stack.aclose()
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        self._group.create_task(work)
-
     async def handle(self, message: Message) -> Message:
-        """Answers a request of the broker. Raises the TeleporterError to answer with."""
+        """Answers a request of the broker, and finishes what it asks for even when that broker is lost meanwhile.
+
+        Raises the TeleporterError to answer with.
+        """
         answer = self._answers.get(type(message))
         if answer is None:
             raise InvalidInput(f"An instance does not answer {type(message).__name__}.")
-        return await answer(message)
+        return await self._work.finish(answer(message), f"{self.key}: {type(message).__name__}")
 
     async def _linked(self, peer: Peer) -> None:
         await peer.request(LinkInstance(self.key, self._options.ephemeral))
@@ -148,7 +151,7 @@ class Instance:
             chosen = streams_of(streams, patterns_of(partitions), owned.partitions)
             mine = {key: streams[key] for key in chosen}
         gone = [key for key in self._runners if key.task == task and key not in mine]
-        await asyncio.gather(*(self._drop(key) for key in gone))
+        await asyncio.gather(*(self._drop(self._runners[key]) for key in gone))
         for key, value in mine.items():
             self._adopt(key, value, owned.epoch)
 
@@ -158,7 +161,7 @@ class Instance:
             runner = StreamRunner(key, self._services, self._options.drain, self._reporter.tell_stream, epoch)
             self._runners[key] = runner
             if wanted(value):
-                self._spawn(self._start(runner))
+                self._work.start(self._start(runner), f"the start of {key}")
         runner.epoch = epoch
 
     async def _start(self, runner: StreamRunner) -> None:
@@ -166,18 +169,17 @@ class Instance:
         while True:
             try:
                 await runner.start()
-            except (Unreachable, ConnectionLost, TimeoutError) as error:
+            except AWAY as error:
                 log.warning("%s is not started yet: %s", runner.key, error)
                 await self._runtime.clock.sleep(RETRY_SECONDS)
-                continue
-            except TeleporterError as error:
-                log.error("%s does not start: %s", runner.key, error)
+                if runner.status == "NORMAL":  # else somebody has decided otherwise
+                    continue
             return
 
-    async def _drop(self, key: Key, status: str = "NORMAL") -> None:
-        runner = self._runners[key]
-        await runner.stop(status)
-        self._runners.pop(key, None)
+    async def _drop(self, runner: StreamRunner, status: str = "NORMAL") -> None:
+        await runner.drop(status)
+        if self._runners.get(runner.key) is runner:
+            del self._runners[runner.key]
 
     # -- requests
 
@@ -195,25 +197,28 @@ class Instance:
 
     async def _refresh_stream(self, key: Key) -> None:
         value = await read_one(self._link, str(key))
-        if value is None:
-            if key in self._runners:
-                await self._drop(key, "REMOVE")
-            return
-        if key not in self._runners:
-            if key.task in self._owned:
+        runner = self._runners.get(key)
+        if runner is None:
+            if value is not None and key.task in self._owned:
                 await self._apply_ownership(key.task)
-            return
-        runner = self._runners[key]
-        await (runner.refresh() if wanted(value) else runner.stop())
+        elif value is None:
+            await self._drop(runner, "REMOVE")
+        elif not wanted(value):
+            await runner.stop()
+        elif not await runner.refresh():  # given away or removed meanwhile: look again
+            await self._refresh_stream(key)
 
     async def _refresh_users(self, text: str, key: Key | None = None) -> None:
-        """Restarts the running streams that stand on `text`, or that a new source or sink belongs to."""
+        """Restarts the streams that stand on `text`, or that a new source or sink belongs to; starts failed ones."""
         parent = key.parent if key is not None and key.table in {Table.SOURCE, Table.SINK} else None
-        users = [r for r in self._runners.values() if r.alive and (text in r.keys or r.key == parent)]
+        concerned = [r for r in self._runners.values() if text in r.keys or r.key == parent]
+        users = [runner for runner in concerned if runner.alive or runner.status == "FAILURE"]
         outcomes = await asyncio.gather(*(runner.refresh() for runner in users), return_exceptions=True)
-        for outcome in outcomes:
-            if isinstance(outcome, BaseException):
-                raise outcome
+        failed = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+        if len(failed) > 1 and all(isinstance(error, TeleporterError) for error in failed):
+            raise _together(text, cast("list[TeleporterError]", failed))
+        for error in failed:
+            raise error
 
     async def _command(self, message: StreamCommand) -> Message:
         key = Key.parse(message.key)
@@ -221,16 +226,13 @@ class Instance:
         if runner is None:
             raise NotFound(f"{key} does not run on {self.key}; refresh it, or look at its partition.")
         if message.delay > 0:
-            self._spawn(self._later(runner, message))
+            self._work.start(self._later(runner, message), f"{message.action} of {key}")
             return Done()
         return await self._do(runner, message.action)
 
     async def _later(self, runner: StreamRunner, message: StreamCommand) -> None:
         await self._runtime.clock.sleep(message.delay)
-        try:
-            await self._do(runner, message.action)
-        except TeleporterError as error:
-            log.error("%s: %s failed: %s", runner.key, message.action, error)
+        await self._do(runner, message.action)
 
     async def _do(self, runner: StreamRunner, action: str) -> Message:
         if action == "start":
@@ -240,10 +242,20 @@ class Instance:
         elif action == "stop":
             await runner.stop()
         else:
-            await self._drop(runner.key, "REMOVE")
+            await self._drop(runner, "REMOVE")
         return Done()
 
     async def _log_tail(self, message: LogTail) -> Message:
-        if message.follow:
-            self._logs.follow(lambda lines: self._link.tell(LogLines(lines)))
+        loop = asyncio.get_running_loop()  # lines come from any thread
+
+        def tell(lines: list[str]) -> None:
+            loop.call_soon_threadsafe(self._link.tell, LogLines(lines))
+
+        self._logs.follow(tell if message.follow else None)
         return LogLines(self._logs.tail(message.lines))
+
+
+def _together(text: str, errors: list[TeleporterError]) -> InvalidConfig:
+    """One error that says all that several streams have against a change."""
+    problems = [problem for error in errors for problem in error.problems or (Problem("", error.message),)]
+    return InvalidConfig(f"{len(errors)} streams refuse the change of {text}.", tuple(dict.fromkeys(problems)))

@@ -12,7 +12,7 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from teleporter_lab.errors import ConnectionLost, TeleporterError, Unreachable
+from teleporter_lab.errors import ConnectionLost, StoreError, TeleporterError, Unreachable
 from teleporter_lab.rpc.peer import dial
 
 if TYPE_CHECKING:
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from teleporter_lab.rpc.peer import Peer
 
 log = logging.getLogger(__name__)
+
+AWAY = (Unreachable, ConnectionLost, StoreError)
+"""Errors that say nothing against a request: the broker or its store is away, and it may be made again."""
 
 FIRST_DELAY = 0.05
 """Seconds before the first attempt to reconnect; doubled each time."""

@@ -33,14 +33,15 @@ def patterns_of(partitions: Mapping[Key, Any]) -> dict[str, tuple[TailRegex, ...
     """The patterns of each partition, by key in order; one that does not compile matches nothing."""
     found: dict[str, tuple[TailRegex, ...]] = {}
     for key in sorted(partitions):
-        texts: Iterable[object] = fields_of(partitions[key]).get("keys") or ()
-        found[str(key)] = tuple(pattern for text in texts if (pattern := _pattern(text)) is not None)
+        texts: object = fields_of(partitions[key]).get("keys")
+        listed = cast("list[object]", texts) if isinstance(texts, list) else []
+        found[str(key)] = tuple(pattern for text in listed if (pattern := _pattern(text)) is not None)
     return found
 
 
 def _pattern(text: object) -> TailRegex | None:
     try:
-        return TailRegex.parse(str(text))
+        return TailRegex.parse(text)
     except InvalidPattern:
         return None
 

@@ -10,11 +10,13 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from teleporter_lab.engine.ack import Ledger
-from teleporter_lab.errors import ConnectionLost, ConnectorError, NotFound, StoreError, Unreachable
+from teleporter_lab.errors import Conflict, ConnectorError, NotFound
+from teleporter_lab.instance.link import AWAY
 from teleporter_lab.rpc.messages import KeyValue, KVGet, PositionCommit
 
 if TYPE_CHECKING:
@@ -27,6 +29,12 @@ if TYPE_CHECKING:
     from teleporter_lab.instance.link import Link
 
 log = logging.getLogger(__name__)
+
+RETRY_SECONDS = 0.5
+"""Pause before the last commit of a run is tried again while the broker is away."""
+
+REMEMBERED = 100
+"""Commits without an answer that are remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,21 +57,32 @@ def parse_record(text: str, key: str) -> Committed:
         record = cast("dict[str, Any]", json.loads(text))
         counts = cast("dict[str, int]", record.get("ledger") or {})
         known = Ledger().as_dict()
-        return Committed(record["position"], Ledger(**{k: v for k, v in counts.items() if k in known}), text)
+        ledger = Ledger(**{name: _whole(count) for name, count in counts.items() if name in known})
+        return Committed(record["position"], ledger, text)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConnectorError(
             f'What is kept under {key} is no position: write {{"position": …}} there, or delete it.'
         ) from error
 
 
+def _whole(count: object) -> int:
+    if not isinstance(count, int):
+        raise TypeError(f"{count!r} is no whole number")
+    return int(count)
+
+
 async def load(link: Link, source: Key) -> Committed:
     """The position that was committed last; none when there is none. Raises Unreachable, ConnectorError."""
     key = position_key(source)
+    text = await _kept(link, key)
+    return Committed(None, Ledger(), None) if text is None else parse_record(text, key)
+
+
+async def _kept(link: Link, key: str) -> str | None:
     try:
-        answer = await link.request(KVGet("runtime", key))
+        return cast("KeyValue", await link.request(KVGet("runtime", key))).value
     except NotFound:
-        return Committed(None, Ledger(), None)
-    return parse_record(cast("KeyValue", answer).value, key)
+        return None
 
 
 class Committer:
@@ -77,6 +96,7 @@ class Committer:
         self._text = base.text
         self._epoch = epoch
         self._count = 0
+        self._unanswered: deque[str] = deque(maxlen=REMEMBERED)
         self.commits = 0
         """Commits of this run that went through."""
 
@@ -99,11 +119,45 @@ class Committer:
             separators=(",", ":"),
             sort_keys=True,
         )
-        await self._link.request(PositionCommit(self._key, self._text, update, self._epoch()))
+        try:
+            await self._send(update)
+        except Conflict:
+            if not await self._has_arrived():
+                raise
+            await self._send(update)
         self._text = update
         self._count = count
+        self._unanswered.clear()
         self.commits += 1
         return True
+
+    async def _send(self, update: str) -> None:
+        self._unanswered.append(update)
+        try:
+            await self._link.request(PositionCommit(self._key, self._text, update, self._epoch()))
+        except Conflict:
+            self._unanswered.pop()
+            raise
+
+    async def _has_arrived(self) -> bool:
+        """Whether what is kept now is a commit of our own, whose answer was lost or not waited for."""
+        text = await _kept(self._link, self._key)
+        kept = None if text is None else json.loads(text)
+        if kept is None or all(json.loads(sent) != kept for sent in self._unanswered):
+            return False
+        self._text = text
+        return True
+
+    async def finish(self, clock: Clock) -> None:
+        """Commits what is left, however long the broker is away: a source that has ended is not read again for that."""
+        while True:
+            try:
+                await self.commit()
+            except AWAY as error:
+                log.warning("%s: the end is not committed yet: %s", self._key, error)
+                await clock.sleep(RETRY_SECONDS)
+            else:
+                return
 
     async def keep_committing(self, clock: Clock, interval: float) -> None:
         """Commits each `interval` seconds. A broker that does not answer only delays: the next round tries again."""
@@ -111,5 +165,5 @@ class Committer:
             await clock.sleep(interval)
             try:
                 await self.commit()
-            except (Unreachable, ConnectionLost, StoreError, TimeoutError) as error:
+            except AWAY as error:
                 log.warning("%s: not committed, will try again: %s", self._key, error)

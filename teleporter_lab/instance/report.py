@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 REPORT_SECONDS = 0.5
 """How often counts and rates are told."""
 
+STREAMS = 500
+"""Streams told of in one message: of all streams of a large instance it would be too long."""
+
 
 class Reporter:
     """Reports on `runners`, which its owner changes."""
@@ -39,8 +42,8 @@ class Reporter:
             for runner in list(self._untold):
                 self.tell_stream(runner)
             states = [runner.statistics() for runner in self._runners.values() if runner.alive]
-            if states:
-                self._link.tell(MetricsReport(self._instance, time.time(), states))
+            for at in range(0, len(states), STREAMS):
+                self._link.tell(MetricsReport(self._instance, time.time(), states[at : at + STREAMS]))
 
     def tell_stream(self, runner: StreamRunner) -> None:
         """A status has changed: the broker keeps it."""

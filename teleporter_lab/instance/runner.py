@@ -13,7 +13,8 @@ import time
 from typing import TYPE_CHECKING
 
 from teleporter_lab.engine.ack import Ledger
-from teleporter_lab.errors import ConnectionLost, TeleporterError, Unreachable
+from teleporter_lab.errors import InvalidPattern, TeleporterError
+from teleporter_lab.instance.link import AWAY
 from teleporter_lab.instance.plan import Plan, Services, prepare
 from teleporter_lab.instance.running import Running
 from teleporter_lab.rpc.messages import StreamState
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LEVELS = {"DEBUG": logging.DEBUG, "INFO": logging.INFO, "WARN": logging.WARNING, "ERROR": logging.ERROR}
+
+SHOWN = 4000
+"""Characters of an error that its status shows."""
 
 RETRY_SECONDS = 1.0
 """Pause before a stream is tried again whose broker was lost."""
@@ -48,6 +52,7 @@ class StreamRunner:
         self._since = time.time()
         self._error = ""
         self._restarts = 0
+        self._dropped = False
         self._commands = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self._running: Running | None = None
@@ -56,9 +61,12 @@ class StreamRunner:
         self._measured = (self._services.runtime.clock.now(), 0, 0.0)
 
     async def start(self) -> None:
-        """Makes the stream ready and starts it, unless it runs. Raises why it cannot; the status says it too."""
+        """Makes the stream ready and starts it, unless it runs or was dropped.
+
+        Raises why it cannot; the status says it too.
+        """
         async with self._commands:
-            if self._task is None:
+            if self._task is None and not self._dropped:
                 self._launch(await self._prepare(failing=True))
 
     async def stop(self, status: str = "STOPPED") -> None:
@@ -67,26 +75,36 @@ class StreamRunner:
             await self._halt()
             self._set(status)
 
-    async def refresh(self, always: bool = False) -> None:
-        """Starts again with what the config says now, if that is something else, or `always`.
+    async def drop(self, status: str) -> None:
+        """Stops for good: commands that waited for their turn, and later ones, do nothing."""
+        async with self._commands:
+            self._dropped = True
+            await self._halt()
+            self._set(status)
+
+    async def refresh(self, always: bool = False) -> bool:
+        """Starts again with what the config says now, if that is something else, or `always`; False once dropped.
 
         A bad config raises and the old one runs on.
         """
         async with self._commands:
+            if self._dropped:
+                return False
             plan = await self._prepare(failing=self._task is None)
             if self._task is not None:
                 if plan.same_as(self._plan) and not always:
-                    return
+                    return True
                 self._restarts += 1
                 await self._halt()
             self._launch(plan)
+            return True
 
     async def _prepare(self, failing: bool) -> Plan:
         try:
             plan = await prepare(self._services, self.key)
-        except TeleporterError as error:
-            if failing and not isinstance(error, Unreachable | ConnectionLost):
-                self._set("FAILURE", str(error))
+        except Exception as error:
+            if failing and not isinstance(error, AWAY):
+                self._set("FAILURE", describe(error))
             raise
         self.keys = plan.documents.keys
         return plan
@@ -124,10 +142,14 @@ class StreamRunner:
 
     def _restart_after(self, plan: Plan, error: Exception, tries: int) -> float | None:
         """Seconds to wait before the stream starts again; None when it stays down."""
-        if isinstance(error, Unreachable | ConnectionLost):
+        if isinstance(error, AWAY):
             log.warning("%s waits for the broker: %s", self.key, error.message)
             return RETRY_SECONDS
-        rule = plan.rules.match(error)
+        try:
+            rule = plan.rules.match(error)
+        except InvalidPattern as slow:
+            log.error("%s: an error rule cannot be used: %s", self.key, slow.message)
+            return None
         if rule is None:
             return None
         action, delay = rule.attempt(tries, random.random())
@@ -200,6 +222,8 @@ class StreamRunner:
 
 
 def describe(error: BaseException) -> str:
-    """An error in the words of its own, with the notes that say where it happened."""
+    """An error in the words of its own, with the notes that say where it happened; cut, and fit to be sent."""
     text = str(error) if isinstance(error, TeleporterError) else f"{type(error).__name__}: {error}"
-    return "\n".join([text, *getattr(error, "__notes__", ())])
+    whole = "\n".join([text, *getattr(error, "__notes__", ())])
+    shown = whole if len(whole) <= SHOWN else f"{whole[:SHOWN]}…"
+    return shown.encode("utf-8", "backslashreplace").decode()

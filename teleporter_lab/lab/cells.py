@@ -9,7 +9,10 @@ import ast
 import builtins
 import symtable
 
-GIVEN = frozenset({"stream_logic", "__name__", "__file__", "__doc__", *dir(builtins)})
+NOTEBOOK = frozenset({"__IPYTHON__", "display", "get_ipython"})
+"""What IPython adds to the builtins: a cell has it in the notebook, and not in an instance."""
+
+GIVEN = frozenset({"stream_logic", "__name__", "__builtins__", *dir(builtins)}) - NOTEBOOK
 """Names every template has."""
 
 
@@ -30,7 +33,8 @@ def undefined_names(source: str) -> list[str]:
 
 def _declared_global(table: symtable.SymbolTable) -> set[str]:
     """Names that functions assign after `global`."""
-    names = {s.get_name() for s in table.get_symbols() if s.is_declared_global() and s.is_assigned()}
+    declared = (symbol for symbol in table.get_symbols() if symbol.is_declared_global())
+    names = {symbol.get_name() for symbol in declared if symbol.is_assigned() or symbol.is_imported()}
     for child in table.get_children():
         names |= _declared_global(child)
     return names

@@ -18,8 +18,6 @@ from teleporter_lab.lab.cells import undefined_names
 from teleporter_lab.lab.placement import place
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from teleporter_lab.blocking import BlockingClient
 
 START_SECONDS = 10.0
@@ -108,13 +106,15 @@ class Deployer:
         problems: list[Problem] = []
         for key, value in documents.items():
             found = self._client.validate(str(key), value)
-            problems += [Problem(f"{key}: {p['path']}", p["message"]) for p in found]
+            problems += [Problem(f"{key}: {p['path']}" if p["path"] else str(key), p["message"]) for p in found]
         if problems:
             raise InvalidConfig("Nothing was deployed; the config has mistakes.", tuple(problems))
 
-    def _refresh(self, structure: Iterable[Key], key: Key) -> None:
-        for group in (k for k in structure if k.table is Table.GROUP):
-            self._client.refresh(str(group))
+    def _refresh(self, structure: list[Key], key: Key) -> None:
+        """Any part of the structure brings all of it into force."""
+        groups = [k for k in structure if k.table is Table.GROUP]
+        for part in groups or structure[:1]:
+            self._client.refresh(str(part))
         answer = self._client.refresh(str(key))
         if answer["problems"]:
             problems = tuple(Problem(p["path"], p["message"]) for p in answer["problems"])

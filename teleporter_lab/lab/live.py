@@ -6,6 +6,7 @@ Owns one widget and the thread that feeds it, at most twice a second; it ends wi
 from __future__ import annotations
 
 import threading
+from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any
 
 from teleporter_lab.errors import TeleporterError
@@ -71,4 +72,6 @@ class LiveStream:
             except TeleporterError as error:
                 widget.value = card(str(self.key), {"status": "unknown", "why": error.message})
                 continue
+            except (CancelledError, RuntimeError):  # the kernel ends, and with it the loop behind the client
+                return
             widget.value = self._html()

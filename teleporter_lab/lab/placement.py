@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from teleporter_lab.config.key import Key, Table
-from teleporter_lab.config.tail_regex import TailRegex
 from teleporter_lab.errors import InvalidKey
+from teleporter_lab.instance.ownership import patterns_of, streams_of
 
 Documents = Mapping[Key, dict[str, Any]]
 
@@ -19,14 +19,14 @@ Documents = Mapping[Key, dict[str, Any]]
 def place(stream: Key, target: Key, existing: Documents) -> dict[Key, dict[str, Any]]:
     """The documents to save so that `target` (an instance or a group) runs `stream`; those that are right are left out.
 
-    An instance gets a group of its own name. Raises InvalidKey for a target of another table.
+    An instance gets a group of its own name, beside the one that it may name already. Raises InvalidKey for a target of another table.
     """
     if target.table not in {Table.INSTANCE, Table.GROUP}:
         raise InvalidKey(f"A stream is deployed to an instance or a group, for example /instance/{stream.ns}/one.")
     wanted: dict[Key, dict[str, Any]] = {}
     if target.table is Table.INSTANCE:
         group = target.parent.child(Table.GROUP, target.name) if target.parent else target
-        wanted[target] = {**existing.get(target, {}), "group": str(group)}
+        wanted[target] = {"group": str(group), **existing.get(target, {})}
         wanted[group] = _with(existing.get(group, {}), "instances", str(target))
     else:
         group = target
@@ -49,5 +49,5 @@ def _with(value: dict[str, Any], field: str, item: str) -> dict[str, Any]:
 
 
 def _covered(stream: Key, existing: Documents) -> bool:
-    partitions = (v for k, v in existing.items() if k.table is Table.PARTITION and k.task == stream.task)
-    return any(TailRegex.parse(text).matches(str(stream)) for v in partitions for text in v.get("keys") or ())
+    partitions = {k: v for k, v in existing.items() if k.table is Table.PARTITION and k.task == stream.task}
+    return bool(streams_of([stream], patterns_of(partitions), map(str, partitions)))

@@ -43,7 +43,7 @@ class Table:
     def __repr__(self) -> str:
         if not self.rows:
             return f"{self.title}: {self._empty}"
-        cells = [self.columns, *([_text(row.get(c)) for c in self.columns] for row in self.rows)]
+        cells = [self.columns, *([_line(row.get(c)) for c in self.columns] for row in self.rows)]
         widths = [max(len(line[i]) for line in cells) for i in range(len(self.columns))]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in cells]
         return "\n".join([self.title, *lines])
@@ -99,6 +99,10 @@ def _text(value: Any) -> str:
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: ""}[value]
     return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _line(value: Any) -> str:
+    return " ".join(_text(value).splitlines())
 
 
 class Note:

@@ -62,6 +62,7 @@ describe('NodeForm', () => {
       texts(host, '.form-group .form-group .jp-FormGroup-fieldLabel')
     ).toEqual(['Status', 'Cron', 'Template']);
     expect(cron().value).toBe('1 * * * *');
+    expect(cron().getAttribute('aria-label')).toBe('Cron');
     expect(find(host, '#tl_template').tagName).toBe('TEXTAREA');
     expect(host.querySelector('#tl_id')).toBeNull();
   });

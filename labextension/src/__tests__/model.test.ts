@@ -179,9 +179,16 @@ describe('Teleporter', () => {
     model.select('/task/a/new');
     await model.remove('/task/a/new');
     expect([model.selected, model.entries.size]).toEqual([null, 1]);
+    expect((await model.apply(TASK.key)).problems).toEqual([]);
+  });
+
+  it('takes the state of a stream from events, from answers without them', async () => {
+    await ready();
+    await model.command('start', STREAM.key);
+    expect(model.streams.get(STREAM.key)?.status).toBe('STOPPED');
+    server.sockets[0]?.close();
     await model.command('start', STREAM.key);
     expect(model.streams.get(STREAM.key)?.status).toBe('RUNNING');
-    expect((await model.apply(TASK.key)).problems).toEqual([]);
   });
 
   it('fetches a schema once, again only after a failure', async () => {

@@ -30,12 +30,13 @@ describe('request', () => {
     expect(url.searchParams.get('key')).toBe('/a b');
   });
 
-  it('sends the version that is to be replaced', async () => {
+  it('sends JSON, and the version that is to be replaced', async () => {
     const seen: Request[] = [];
     const settings = answering(204, '', seen);
     const ask = { method: 'POST', body: { a: 1 }, etag: '"7"' } as const;
     expect(await request(settings, 'x', ask)).toBeNull();
     expect(seen[0]?.headers.get('If-Match')).toBe('"7"');
+    expect(seen[0]?.headers.get('Content-Type')).toBe('application/json');
     expect(await seen[0]?.json()).toEqual({ a: 1 });
   });
 

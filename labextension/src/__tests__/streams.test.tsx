@@ -63,7 +63,7 @@ describe('StreamTable', () => {
   it('is a table to a screen reader, however it is laid out', async () => {
     const host = await draw();
     expect(host.querySelectorAll('[role="row"]')).toHaveLength(3);
-    expect(host.querySelectorAll('[role="columnheader"]')).toHaveLength(7);
+    expect(host.querySelectorAll('[role="columnheader"]')).toHaveLength(8);
     expect(host.querySelectorAll('[role="rowheader"]')).toHaveLength(2);
   });
 
