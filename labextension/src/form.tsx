@@ -45,8 +45,8 @@ export function NodeForm(props: IFormProps): JSX.Element {
       <div className="tl-Form-head">
         <Title nodeKey={key} />
         <Verbs {...props} nodeKey={key} />
+        <Notices {...props} nodeKey={key} />
       </div>
-      <Notices {...props} nodeKey={key} />
       <Fields
         key={`${model.broker ?? ''}${key}`}
         model={model}
@@ -168,6 +168,7 @@ function Fields(props: IFieldsProps): JSX.Element {
   const kind = useKind(model, nodeKey, textOf(draft.value['category']));
   const validator = useValidator();
   const host = useLabels();
+  useFirstProblem(host, draft.problems);
   const drawn = React.useMemo(
     () => kind.schema && drawing(kind.schema, kind.categories, model),
     [kind, model]
@@ -272,6 +273,26 @@ function useLabels(): React.RefObject<HTMLDivElement> {
     }
   });
   return host;
+}
+
+/** The first problem comes into sight when problems arrive, as the form is longer than its section. */
+function useFirstProblem(
+  host: React.RefObject<HTMLElement>,
+  problems: readonly IProblem[]
+): void {
+  React.useEffect(() => {
+    if (!problems.length) {
+      return;
+    }
+    // The form library draws errors that it is handed one step later.
+    const frame = requestAnimationFrame(() => {
+      host.current
+        ?.querySelector('.tl-Form-problems, .validationErrors li')
+        ?.closest('.tl-Form-problems, .form-group')
+        ?.scrollIntoView();
+    });
+    return () => cancelAnimationFrame(frame);
+  }, [host, problems]);
 }
 
 /** What a form needs to know of the kind of its node. */

@@ -97,7 +97,7 @@ class Token:
         self.generation = span.generation
         self._mask = mask
         self._refs = 1
-        self._channels: dict[int, Token] | None = None
+        self._channels: dict[int, _ChannelToken] | None = None
 
     @property
     def settled(self) -> bool:
@@ -144,7 +144,7 @@ class Token:
             setattr(span.ledger, where, getattr(span.ledger, where) + n)
 
     def _switched(self, channel: int) -> Token:
-        """One more reference on the token of `channel`, which this token keeps open as long as it lives."""
+        """One more reference on the token of `channel`, which confirms nothing as long as this one has pieces."""
         if self._channels is None:
             self._channels = {}
         token = self._channels.get(channel)
@@ -167,18 +167,30 @@ class Token:
         self.window.settle(self.span, self.generation, self._mask)
         if self._channels is not None:
             for token in self._channels.values():
-                token.confirm()
+                token.complete()
 
 
 class _ChannelToken(Token):
     """What pieces of one delivery answer with after they were switched to a channel."""
 
-    __slots__ = ("_channel",)
+    __slots__ = ("_channel", "_complete")
 
     def __init__(self, whole: Token, channel: int, mask: int) -> None:
         super().__init__(whole.window, whole.span, mask)
         self.generation = whole.generation
+        self._refs = 0
         self._channel = channel
+        self._complete = False
+
+    def complete(self) -> None:
+        """No more pieces are switched to the channel."""
+        self._complete = True
+        if self._refs == 0:
+            self._finish()
+
+    def _finish(self) -> None:
+        if self._complete:
+            super()._finish()
 
     def _switched(self, channel: int) -> Token:
         if channel != self._channel:

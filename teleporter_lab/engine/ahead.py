@@ -90,7 +90,9 @@ class Ahead(Generic[T]):
 
     async def close(self) -> None:
         """Stops an outstanding pull, waits until it has stopped, and closes what is above."""
-        if self._task is not None and not self._task.done():
-            self._task.cancel()
-            await asyncio.wait((self._task,))
-        await self.upstream.close()
+        try:
+            if self._task is not None and not self._task.done():
+                self._task.cancel()
+                await asyncio.wait((self._task,))
+        finally:
+            await self.upstream.close()

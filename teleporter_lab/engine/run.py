@@ -99,7 +99,7 @@ async def execute(blueprint: Attaches[M], runtime: Runtime, supervisor: Supervis
     try:
         return await _in_group(blueprint, runtime, supervisor or StopOnError())
     except BaseExceptionGroup as failures:
-        failure = _lone(failures)
+        failure = lone(failures)
     try:
         raise failure
     finally:
@@ -118,10 +118,10 @@ async def _in_group(blueprint: Attaches[M], runtime: Runtime, supervisor: Superv
     raise AssertionError("a task group swallows nothing")
 
 
-def _lone(failures: BaseExceptionGroup[BaseException]) -> BaseException:
+def lone(failures: BaseExceptionGroup[BaseException]) -> BaseException:
     """The only failure inside, however deeply or often it is wrapped; `failures` itself when there are several."""
     different = {id(error): error for error in failures.exceptions}
     if len(different) > 1:
         return failures
     error = failures.exceptions[0]
-    return _lone(cast("BaseExceptionGroup[BaseException]", error)) if isinstance(error, BaseExceptionGroup) else error
+    return lone(cast("BaseExceptionGroup[BaseException]", error)) if isinstance(error, BaseExceptionGroup) else error

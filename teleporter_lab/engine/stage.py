@@ -71,38 +71,39 @@ AnyStage = Stage[Any]
 
 
 async def close_each(*closings: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Calls each, also after one has failed, then raises what failed; a lone failure comes out bare."""
+    """Calls each, also after one failed or was broken off, then raises what failed; a lone failure comes out bare."""
     failures: list[Exception] = []
+    broken_off: asyncio.CancelledError | None = None
     for close in closings:
         try:
             await close()
+        except asyncio.CancelledError as error:
+            broken_off = error
         except Exception as error:  # noqa: BLE001 - raised below
             failures.append(error)
     if len(failures) == 1:
         raise failures[0]
     if failures:
         raise ExceptionGroup("Several parts of the stream did not close.", failures)
+    if broken_off is not None:
+        raise broken_off
 
 
 async def close_fully(close: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Calls `close` and waits for its end, also when cancelled meanwhile; a second cancellation breaks it off.
+    """Calls `close` and waits for its end, also when cancelled meanwhile; a second cancellation breaks off what hangs.
 
     A stream is cancelled while it closes more often than one thinks: a failing task cancels the others.
     """
     closing = asyncio.create_task(close())
-    try:
-        await asyncio.wait((closing,))
-    except asyncio.CancelledError:
-        await _patiently(closing)
-        raise
-    await closing
-
-
-async def _patiently(closing: asyncio.Task[None]) -> None:
-    try:
-        await asyncio.wait((closing,))
-    except asyncio.CancelledError:
-        closing.cancel()
-        raise
-    if not closing.cancelled() and (error := closing.exception()) is not None:
-        raise error
+    cancelled: asyncio.CancelledError | None = None
+    while not closing.done():
+        try:
+            await asyncio.wait((closing,))
+        except asyncio.CancelledError as error:
+            if cancelled is not None:
+                closing.cancel()
+            cancelled = error
+    if cancelled is None or not closing.cancelled():
+        closing.result()
+    if cancelled is not None:
+        raise cancelled

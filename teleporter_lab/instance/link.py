@@ -49,7 +49,7 @@ def parse_brokers(text: str) -> list[tuple[str, int]]:
     brokers: list[tuple[str, int]] = []
     for part in filter(None, (piece.strip() for piece in text.split(","))):
         host, _, port = part.rpartition(":")
-        if not host or not port.isdigit() or not 0 < int(port) < 65536:
+        if not host or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65536:
             raise ValueError(f"{part!r} is no broker address; write host:port, for example 127.0.0.1:9022.")
         brokers.append((host.strip("[]"), int(port)))
     if not brokers:

@@ -59,7 +59,7 @@ def parse_record(text: str, key: str) -> Committed:
         known = Ledger().as_dict()
         ledger = Ledger(**{name: _whole(count) for name, count in counts.items() if name in known})
         return Committed(record["position"], ledger, text)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ConnectorError(
             f'What is kept under {key} is no position: write {{"position": …}} there, or delete it.'
         ) from error

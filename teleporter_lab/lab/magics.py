@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import argparse
 import atexit
+import json
 import shlex
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import yaml
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 
 from teleporter_lab.config.key import Key, Table
-from teleporter_lab.errors import InvalidConfig, InvalidInput, Problem, TeleporterError
+from teleporter_lab.errors import InvalidConfig, InvalidInput, Problem, TeleporterError, Unreachable
 from teleporter_lab.lab import daemons, views
-from teleporter_lab.lab.bridge import Bridge
-from teleporter_lab.lab.deploy import Deployer, stream_view
+from teleporter_lab.lab.bridge import Bridge, embedded_key
+from teleporter_lab.lab.deploy import Deployer, check_cell, stream_view
 from teleporter_lab.lab.live import LiveStream
 
 if TYPE_CHECKING:
@@ -38,6 +39,9 @@ HELP = """\
 broker = %teleport client                   the broker as an object, with every call of its REST interface
 %%teleport deploy KEY [--to embedded|INSTANCE|GROUP] [--cron …] [--dry-run]   run this cell as a stream
 Everywhere: --name N for a broker that is not called `default`."""
+
+
+START = "start one with `%teleport broker start`"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -101,6 +105,9 @@ class TeleportMagics(Magics):
         }
         try:
             return verbs.get(arguments.verb, self._command)(arguments, cell)
+        except Unreachable as error:
+            hint = "" if "broker start" in error.message else f" If none runs, {START}."
+            raise UsageError(f"{error}{hint}") from None
         except TeleporterError as error:
             raise UsageError(str(error)) from None
 
@@ -153,6 +160,8 @@ class TeleportMagics(Magics):
         if not arguments.key:
             raise InvalidInput("Say which key, for example %teleport config get /stream/demo/flights/load.")
         if arguments.action == "put":
+            if not (cell or "").strip():
+                raise InvalidInput("Write the value, YAML or JSON, below the line %%teleport config put KEY.")
             return self._apply(client, {arguments.key: _yaml(cell)})
         if arguments.action == "get":
             return views.Document(client.get(str(Key.parse(arguments.key))))
@@ -166,11 +175,9 @@ class TeleportMagics(Magics):
 
     def _apply(self, client: Any, documents: dict[str, Any]) -> Any:
         """Saves all or nothing: every document is validated before the first is saved."""
-        problems = [
-            Problem(f"{key}: {p['path']}" if p["path"] else key, p["message"])
-            for key, value in documents.items()
-            for p in client.validate(key, value)
-        ]
+        problems: list[Problem] = []
+        for key, value in documents.items():
+            problems += _problems(client, key, value)
         if problems:
             raise InvalidConfig("Nothing was saved; there are mistakes.", tuple(problems))
         for key, value in documents.items():
@@ -182,11 +189,11 @@ class TeleportMagics(Magics):
             raise InvalidInput("Nothing to deploy: write the stream below the line %%teleport deploy.")
         client = self.bridge.client(arguments.name)
         key = Key.parse(arguments.key)
-        target: Key | None = None
+        check_cell(cell or "")  # nothing is begun for a cell that cannot run
+        target = Key.parse(arguments.to) if arguments.to not in {"", "embedded"} else None
         if arguments.to == "embedded":
-            target = Key.parse(self.bridge.embed(key.ns, arguments.name))
-        elif arguments.to:
-            target = Key.parse(arguments.to)
+            starts = not arguments.dry_run
+            target = Key.parse(self.bridge.embed(key.ns, arguments.name) if starts else embedded_key(key.ns))
         deployment = Deployer(client).deploy(key, cell or "", target, arguments.dry_run, arguments.cron)
         if deployment.dry_run:
             rows = [{"would save": saved} for saved in deployment.saved]
@@ -194,11 +201,24 @@ class TeleportMagics(Magics):
         return LiveStream(client, key, deployment.view, deployment.hash)
 
 
+class _Yaml(yaml.SafeLoader):
+    """YAML as far as JSON goes: what looks like a date is text."""
+
+    yaml_implicit_resolvers: ClassVar[dict[Any, Any]] = {
+        first: [(tag, pattern) for tag, pattern in found if tag != "tag:yaml.org,2002:timestamp"]
+        for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
 def _yaml(cell: str | None) -> Any:
+    """What the cell says, as JSON could say it; an empty one is an empty object. Raises InvalidInput."""
     try:
-        return yaml.safe_load(cell or "") or {}
+        value = yaml.load(cell or "", _Yaml)
+        return {} if value is None else json.loads(json.dumps(value, allow_nan=False))
     except yaml.YAMLError as error:
-        raise InvalidInput(f"The cell is not YAML: {str(error).replace(chr(10), ' ')}.") from error
+        raise InvalidInput(f"The cell is not YAML: {' '.join(str(error).split())}.") from error
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidInput(f"The cell holds what JSON cannot say: {error}.") from error
 
 
 def _documents(cell: str | None) -> dict[str, Any]:
@@ -206,6 +226,15 @@ def _documents(cell: str | None) -> dict[str, Any]:
     if not isinstance(value, dict) or not value:
         raise InvalidInput("Write the cell as a map from keys to values, for example `/namespace/demo: {}`.")
     return {str(key): {} if item is None else item for key, item in value.items()}
+
+
+def _problems(client: Any, key: str, value: Any) -> list[Problem]:
+    """Every mistake of one document, its key included."""
+    try:
+        found = client.validate(key, value)
+    except InvalidInput as error:
+        return [Problem(key, error.message), *error.problems]
+    return [Problem(f"{key}: {p['path']}" if p["path"] else key, p["message"]) for p in found]
 
 
 def register(shell: InteractiveShell) -> None:

@@ -19,7 +19,8 @@ Documents = Mapping[Key, dict[str, Any]]
 def place(stream: Key, target: Key, existing: Documents) -> dict[Key, dict[str, Any]]:
     """The documents to save so that `target` (an instance or a group) runs `stream`; those that are right are left out.
 
-    An instance gets a group of its own name, beside the one that it may name already. Raises InvalidKey for a target of another table.
+    An instance gets a group of its own name, beside one that it may belong to already. Raises InvalidKey for a target
+    of another table.
     """
     if target.table not in {Table.INSTANCE, Table.GROUP}:
         raise InvalidKey(f"A stream is deployed to an instance or a group, for example /instance/{stream.ns}/one.")

@@ -32,6 +32,7 @@ except AlreadyRunning as error:
 if manner == "deaf":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 listener = socket.create_server(("127.0.0.1", 0))
+listener.settimeout(30)  # one that came too late for its race, and for the end of its test, ends by itself
 rpc = "127.0.0.1:%d" % listener.getsockname()[1]
 file = ConnectionFile.new("broker", name, url="http://x", rpc=rpc, token="secret", log="")
 file.write()

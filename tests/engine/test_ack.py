@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -13,31 +14,52 @@ from teleporter_lab.engine.ack import AckWindow, Ledger, Token
 from teleporter_lab.errors import AckError
 
 SIZE = 40
+CHANNELS = 3
+
+
+class Delivery:
+    """The model of one delivery: how many pieces answer for it, and for which channels."""
+
+    def __init__(self, span: int, number: int, channels: set[int]) -> None:
+        self.span = span
+        self.number = number
+        self.open = set(channels)
+        """Channels that it may still confirm."""
+        self.pieces = 1
+        """References that were not switched."""
+        self.switched: dict[int, int] = {}
+
+    def confirmed(self) -> set[int]:
+        """Channels of which every piece is settled. None can be, while one is left that may still be switched."""
+        if self.pieces:
+            return set()
+        return {channel for channel in self.open if not self.switched.get(channel)}
 
 
 class Piece:
-    """One reference of a delivery, and whether the model says that it counts."""
+    """One reference: its token, its delivery, and the channel it was switched to."""
 
-    def __init__(self, token: Token, span: int, channels: frozenset[int], delivery: int) -> None:
+    def __init__(self, token: Token, delivery: Delivery, channel: int | None = None) -> None:
         self.token = token
-        self.span = span
-        self.channels = channels
         self.delivery = delivery
+        self.channel = channel
 
 
 class Window(RuleBasedStateMachine):
-    """Opens, confirms in any order, late and twice, splits, refuses, redelivers; two channels."""
+    """Opens, splits, switches, confirms in any order, late and twice, refuses and redelivers."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.window = AckWindow(SIZE, channels=2)
+        self.window = AckWindow(SIZE, CHANNELS)
         self.counts: list[int] = []
         self.left: list[set[int]] = []
-        self.delivery: list[int] = []
-        self.poisoned: set[tuple[int, int]] = set()
-        self.held: dict[tuple[int, int, frozenset[int]], int] = {}
+        """For each span the channels that have not confirmed."""
+        self.newest: list[int] = []
         self.pieces: list[Piece] = []
-        self.settled: list[Piece] = []
+        self.gone: list[Token] = []
+        """Tokens of which no reference is left."""
+        self.late = 0
+        self.refused = 0
 
     def prefix(self) -> int:
         done = 0
@@ -45,21 +67,19 @@ class Window(RuleBasedStateMachine):
             done += 1
         return done
 
-    def hold(self, piece: Piece, n: int = 1) -> None:
-        key = (piece.span, piece.delivery, piece.channels)
-        self.held[key] = self.held.get(key, 0) + n
-        self.pieces += [piece] * n
+    def is_newest(self, delivery: Delivery) -> bool:
+        return self.newest[delivery.span] == delivery.number
 
     @precondition(lambda self: self.window.room > 0)
     @rule(data=st.data())
     def open(self, data: st.DataObject) -> None:
-        count = data.draw(st.integers(1, self.window.room))
+        count = data.draw(st.integers(1, min(8, self.window.room)))
         span = len(self.counts)
         self.counts.append(count)
-        self.left.append({0, 1})
-        self.delivery.append(0)
+        self.left.append(set(range(CHANNELS)))
+        self.newest.append(1)
         token = self.window.open(count, sum(self.counts), now=float(span))
-        self.hold(Piece(token, span, frozenset({0, 1}), 0))
+        self.pieces.append(Piece(token, Delivery(span, 1, self.left[span])))
 
     @rule()
     def open_too_many(self) -> None:
@@ -71,76 +91,136 @@ class Window(RuleBasedStateMachine):
     def split(self, data: st.DataObject) -> None:
         piece = data.draw(st.sampled_from(self.pieces))
         piece.token.retain()
-        self.hold(piece)
+        self.add(Piece(piece.token, piece.delivery, piece.channel))
+
+    def add(self, piece: Piece) -> None:
+        self.pieces.append(piece)
+        delivery, channel = piece.delivery, piece.channel
+        if channel is None:
+            delivery.pieces += 1
+        else:
+            delivery.switched[channel] = delivery.switched.get(channel, 0) + 1
+
+    def remove(self, piece: Piece) -> None:
+        self.pieces.remove(piece)
+        delivery, channel = piece.delivery, piece.channel
+        if channel is None:
+            delivery.pieces -= 1
+        else:
+            delivery.switched[channel] -= 1
+        if not any(other.token is piece.token for other in self.pieces):
+            self.gone.append(piece.token)
+
+    @precondition(lambda self: any(piece.channel is None for piece in self.pieces))
+    @rule(data=st.data(), channel=st.integers(0, CHANNELS - 1))
+    def switch(self, data: st.DataObject, channel: int) -> None:
+        piece = data.draw(st.sampled_from([piece for piece in self.pieces if piece.channel is None]))
+        token = piece.token.switch(channel)
+        self.gone = [gone for gone in self.gone if gone is not token]
+        self.add(Piece(token, piece.delivery, channel))
+        self.remove(piece)
+        self.count_late(piece.delivery)
 
     @precondition(lambda self: self.pieces)
     @rule(data=st.data())
     def confirm(self, data: st.DataObject) -> None:
-        piece = self.pieces.pop(data.draw(st.integers(0, len(self.pieces) - 1)))
+        piece = data.draw(st.sampled_from(self.pieces))
         piece.token.confirm()
-        self.settle(piece)
+        self.remove(piece)
+        self.count_late(piece.delivery)
 
-    def settle(self, piece: Piece) -> None:
-        key = (piece.span, piece.delivery, piece.channels)
-        self.held[key] -= 1
-        current = piece.delivery == self.delivery[piece.span]
-        whole = self.held[key] == 0 and (piece.span, piece.delivery) not in self.poisoned
-        if whole and current:
-            self.left[piece.span] -= piece.channels
-        if self.held[key] == 0:
-            self.settled.append(piece)
+    def count_late(self, delivery: Delivery) -> None:
+        confirmed = delivery.confirmed()
+        delivery.open -= confirmed
+        if self.is_newest(delivery):
+            self.left[delivery.span] -= confirmed
+        elif confirmed:
+            self.late += 1  # at least: a window counts it once for each token
 
-    @precondition(lambda self: self.settled)
-    @rule(data=st.data())
-    def confirm_once_more(self, data: st.DataObject) -> None:
-        """A second ack of a delivery that is settled: nothing changes but the count."""
+    @precondition(lambda self: self.gone)
+    @rule(data=st.data(), refuse=st.booleans())
+    def settle_once_more(self, data: st.DataObject, refuse: bool) -> None:
+        """What nothing is left of: a second answer changes nothing but the count."""
         late = self.window.late
-        data.draw(st.sampled_from(self.settled)).token.confirm()
+        token = data.draw(st.sampled_from(self.gone))
+        if refuse:
+            token.nack(ValueError("no"))
+        else:
+            token.confirm()
         assert self.window.late == late + 1
+        self.late += 1
 
     @precondition(lambda self: self.pieces)
     @rule(data=st.data())
     def refuse(self, data: st.DataObject) -> None:
-        piece = self.pieces.pop(data.draw(st.integers(0, len(self.pieces) - 1)))
+        piece = data.draw(st.sampled_from(self.pieces))
         piece.token.nack(ValueError("no"))
-        key = (piece.span, piece.delivery, piece.channels)
-        self.held[key] -= 1
-        self.poisoned.add((piece.span, piece.delivery))
-        if self.held[key] == 0:
-            self.settled.append(piece)
+        delivery = piece.delivery
+        if piece.channel is None:
+            delivery.open.clear()
+        else:
+            delivery.open.discard(piece.channel)
+        self.remove(piece)
+        self.count_late(delivery)
+        self.refused += self.is_newest(delivery)
 
-    @precondition(lambda self: any(left for left in self.left))
+    @precondition(lambda self: any(self.left))
     @rule(data=st.data(), before=st.floats(0, 30))
     def redeliver(self, data: st.DataObject, before: float) -> None:
         expired = list(self.window.expired(before))
         if not expired:
             return
         span = data.draw(st.sampled_from(expired))
-        number = next(i for i, end in enumerate(self.ends()) if end == span.position)
+        number = next(i for i, end in enumerate(itertools.accumulate(self.counts)) if end == span.position)
         assert self.left[number]
         token = self.window.redeliver(span, before + 1)
-        self.delivery[number] += 1
-        self.hold(Piece(token, number, frozenset(self.left[number]), self.delivery[number]))
-        assert span.tries == self.delivery[number] + 1
+        self.newest[number] += 1
+        assert span.tries == self.newest[number]
+        self.pieces.append(Piece(token, Delivery(number, span.tries, self.left[number])))
 
-    def ends(self) -> list[int]:
-        total = 0
-        return [total := total + count for count in self.counts]
+    @precondition(lambda self: any(not self.is_newest(piece.delivery) for piece in self.pieces))
+    @rule(data=st.data())
+    def account_late(self, data: st.DataObject) -> None:
+        old = data.draw(st.sampled_from([piece for piece in self.pieces if not self.is_newest(piece.delivery)]))
+        before = self.window.ledger()
+        old.token.account("written", 1)
+        assert self.window.ledger() == before
+
+    @precondition(lambda self: any(self.is_newest(piece.delivery) for piece in self.pieces))
+    @rule(data=st.data())
+    def account(self, data: st.DataObject) -> None:
+        """As operators do: never more than the span has in flight."""
+        piece = data.draw(st.sampled_from([piece for piece in self.pieces if self.is_newest(piece.delivery)]))
+        ledger = piece.token.span.ledger
+        where = data.draw(st.sampled_from(["written", "filtered", "skipped", "dead_lettered", "merged"]))
+        if ledger.in_flight:
+            piece.token.account(where, data.draw(st.integers(1, ledger.in_flight)))
 
     @invariant()
     def exactly_the_gap_free_prefix_may_be_committed(self) -> None:
-        done = self.prefix()
+        end = sum(self.counts[: self.prefix()])
         progress = self.window.progress
-        assert (progress.position if progress else 0) == sum(self.counts[:done])
-        assert (progress.count if progress else 0) == sum(self.counts[:done])
+        assert ((progress.position, progress.count) if progress else (0, 0)) == (end, end)
 
     @invariant()
     def room_is_what_is_left_behind_the_prefix(self) -> None:
         assert self.window.room == SIZE - sum(self.counts[self.prefix() :])
 
     @invariant()
-    def everything_read_is_in_the_ledger(self) -> None:
-        assert self.window.ledger().read == sum(self.counts)
+    def what_is_open_is_what_waits_to_expire(self) -> None:
+        assert sum(map(bool, self.left)) == len(list(self.window.expired(float("inf"))))
+
+    @invariant()
+    def everything_read_is_in_the_ledger_once(self) -> None:
+        ledger = self.window.ledger()
+        assert ledger.read == sum(self.counts)
+        assert 0 <= ledger.in_flight <= ledger.read
+
+    @invariant()
+    def late_and_refused_are_counted(self) -> None:
+        assert self.window.refused == self.refused
+        assert self.window.late >= self.late
+        assert self.late or self.window.late == 0
 
 
 TestWindow = Window.TestCase

@@ -101,7 +101,8 @@ class TestWheel:
     def project(self, tmp_path: Path) -> Path:
         for name in ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE"):
             shutil.copy(ROOT / name, tmp_path)
-        shutil.copytree(ROOT / "jupyter-config", tmp_path / "jupyter-config")
+        for folder in ("jupyter-config", "notebooks"):
+            shutil.copytree(ROOT / folder, tmp_path / folder)
         shutil.copytree(ROOT / "teleporter_lab", tmp_path / "teleporter_lab", ignore=WITHOUT_BUNDLE)
         (tmp_path / "labextension").mkdir()
         shutil.copy(ROOT / "labextension" / "package.json", tmp_path / "labextension")

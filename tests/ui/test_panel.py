@@ -128,8 +128,8 @@ class TestForm:
         field(page, "client_rate").fill("-1")
         press(page, "Save")
         group = page.locator(".form-group", has=field(page, "client_rate")).last
-        expect(group.locator(".validationErrors li")).to_be_visible()
-        expect(page.get_by_role("alert")).to_be_visible()
+        expect(group.locator(".validationErrors li")).to_be_in_viewport()
+        expect(page.get_by_role("alert")).to_be_in_viewport()
         shot(page, "problems")
         assert broker.get(key) == before
         page.get_by_role("button", name="Discard the changes").click()

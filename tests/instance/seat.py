@@ -1,0 +1,67 @@
+"""A seat at a real broker: the link of an instance that runs nothing by itself, and what its streams would share."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from teleporter_lab.connectors.base import Registry
+from teleporter_lab.engine.clock import LoopClock
+from teleporter_lab.engine.run import Runtime
+from teleporter_lab.instance.addresses import Addresses
+from teleporter_lab.instance.link import Link, parse_brokers
+from teleporter_lab.instance.logic import LogicCompiler
+from teleporter_lab.instance.plan import Services
+from teleporter_lab.rpc.messages import PROTOCOL_VERSION, Done, Hello, LinkInstance, TaskState
+from tests.instance.conftest import INSTANCE
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from teleporter_lab.broker.daemon import Running
+    from teleporter_lab.engine.clock import Clock
+    from teleporter_lab.rpc.messages import Message
+    from teleporter_lab.rpc.peer import Peer
+
+
+@dataclass
+class Seat:
+    """`asked` is what the broker asked; every request is answered with Done."""
+
+    link: Link
+    services: Services
+    asked: list[Message] = field(default_factory=list)
+
+    @property
+    def epoch(self) -> int:
+        """Of the newest assignment."""
+        return max((message.epoch for message in self.asked if isinstance(message, TaskState)), default=0)
+
+
+def hello(token: str, key: str = INSTANCE) -> Hello:
+    return Hello(PROTOCOL_VERSION, token, key, os.getpid(), socket.gethostname(), "test")
+
+
+@asynccontextmanager
+async def seat_at(broker: Running, key: str = INSTANCE, clock: Clock | None = None) -> AsyncIterator[Seat]:
+    asked: list[Message] = []
+
+    async def answer(message: Message) -> Message:
+        asked.append(message)
+        return Done()
+
+    async def linked(peer: Peer) -> None:
+        await peer.request(LinkInstance(key, ephemeral=False))
+
+    link = Link(parse_brokers(broker.rpc), hello(broker.token, key), answer, linked, LoopClock())
+    keeping = asyncio.create_task(link.run())
+    async with Runtime(clock) as runtime:
+        await link.wait_ready(5.0)
+        addresses = Addresses(runtime.threads)
+        yield Seat(link, Services(key, link, runtime, Registry.load(), addresses, LogicCompiler()), asked)
+    keeping.cancel()
+    await asyncio.wait([keeping])

@@ -1,0 +1,59 @@
+"""What a stream logic asks for: names that are there, once each, and a sentence for everything else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from teleporter_lab.config.key import Key
+from teleporter_lab.engine.stages.sinks import to_list
+from teleporter_lab.engine.stages.sources import iterate
+from teleporter_lab.errors import LogicError
+from teleporter_lab.instance.context import StreamContext
+
+KEY = Key.parse("/stream/ns/task/s")
+
+
+def context(sources: tuple[str, ...] = (), sinks: tuple[str, ...] = ()) -> StreamContext:
+    made: dict[str, Any] = {name: (lambda name=name: iterate([name])) for name in sources}
+    return StreamContext(KEY, {"size": 1}, made, dict.fromkeys(sinks, to_list))
+
+
+def test_it_gives_what_is_there() -> None:
+    s = context(("rows", "more"), ("lines",))
+    assert s.key is KEY
+    assert s.arguments == {"size": 1}
+    assert repr(s.source("more")) == "iterate"
+    assert s.sink("lines").name == s.sink("lines").name
+    assert s.used == ["more"]
+
+
+@pytest.mark.parametrize(("there", "listed"), [((), "none"), (("rows",), "rows"), (("b", "a", "c-2.x"), "a, b, c-2.x")])
+def test_an_unknown_name_lists_what_is_there_and_where_to_save_one(there: tuple[str, ...], listed: str) -> None:
+    with pytest.raises(LogicError) as caught:
+        context(sources=there).source("row")
+    expected = f"{KEY} has no source 'row'; save one under /source/ns/task/s/row (there are: {listed})."
+    assert caught.value.message == expected
+    with pytest.raises(LogicError) as caught:
+        context(sinks=there, sources=("row",)).sink("row")
+    assert caught.value.message == expected.replace("source", "sink")
+
+
+def test_a_source_is_given_once() -> None:
+    s = context(("rows",))
+    s.source("rows")
+    with pytest.raises(LogicError, match="uses the source 'rows' twice; use also_to or broadcast"):
+        s.source("rows")
+    assert s.used == ["rows"]
+
+
+def test_an_unknown_source_does_not_count_as_used() -> None:
+    s = context(("rows",))
+    with pytest.raises(LogicError):
+        s.source("row")
+    assert s.used == []
+
+
+def test_it_shows_its_names() -> None:
+    assert repr(context(("b", "a"), ("z",))) == "StreamContext(/stream/ns/task/s, sources=['a', 'b'], sinks=['z'])"
