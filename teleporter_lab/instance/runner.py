@@ -137,7 +137,8 @@ class StreamRunner:
                 self._running = running = Running(plan, self._services, lambda: self.epoch)
                 self._set("RUNNING")
             else:
-                self._ended("COMPLETE")
+                if not running.stopping:  # one that was told to end is not complete; who told it sets the status
+                    self._ended("COMPLETE")
                 return
 
     def _restart_after(self, plan: Plan, error: Exception, tries: int) -> float | None:

@@ -301,3 +301,24 @@ async def test_a_wrong_rule_is_a_problem_at_its_place(desk: Desk) -> None:
     error = (await desk.status("FAILURE"))["error"]
     assert "errorRules" in error
     assert "one of start, stop, restart" in error
+
+
+async def test_a_drained_stream_is_never_called_complete(desk: Desk) -> None:
+    """Whoever waits for COMPLETE must not be told so while a refresh or a stop drains the stream."""
+    statuses: list[str] = []
+
+    async def watch() -> None:
+        async for event in desk.client.events():
+            if event["type"] == "stream":
+                statuses.append(event["status"])
+
+    watching = asyncio.create_task(watch())
+    await desk.deploy(SLOW.replace("VERSION", "1"))
+    await desk.until(lambda view: view["counts"]["written"] > 0)
+    for version in (2, 3):
+        await desk.deploy(SLOW.replace("VERSION", str(version)))
+    await desk.client.stop(STREAM)
+    await desk.status("STOPPED")
+    watching.cancel()
+    assert "RUNNING" in statuses
+    assert "COMPLETE" not in statuses

@@ -111,12 +111,14 @@ def environment(home: Path) -> dict[str, str]:
 def broker(environment: dict[str, str]) -> Iterator[Broker]:
     """The broker `default`, with the nodes of `seed.py`."""
     subprocess.run([*TELEPORTER, "broker", "start", "--json"], env=environment, check=True, capture_output=True)
-    file = json.loads((Path(environment["TELEPORTER_HOME"]) / "runtime" / "broker-default.json").read_text())
-    broker = Broker(file["url"], file["token"])
-    for key, value in SEED.items():
-        broker.put(key, value)
-    yield broker
-    subprocess.run([*TELEPORTER, "broker", "stop"], env=environment, check=False, capture_output=True)
+    try:
+        file = json.loads((Path(environment["TELEPORTER_HOME"]) / "runtime" / "broker-default.json").read_text())
+        broker = Broker(file["url"], file["token"])
+        for key, value in SEED.items():
+            broker.put(key, value)
+        yield broker
+    finally:
+        subprocess.run([*TELEPORTER, "broker", "stop"], env=environment, check=False, capture_output=True)
 
 
 @pytest.fixture(scope="session")
@@ -125,9 +127,11 @@ def instance(environment: dict[str, str], broker: Broker) -> Iterator[str]:
     key = "/instance/shop/one"
     verbs = (*TELEPORTER, "instance")
     subprocess.run([*verbs, "start", "--key", key, "--json"], env=environment, check=True, capture_output=True)
-    broker.ask("GET", "/config/notify", params={"key": "/group/shop/workers"})
-    yield key
-    subprocess.run([*verbs, "stop", "--key", key], env=environment, check=False, capture_output=True)
+    try:
+        broker.ask("GET", "/config/notify", params={"key": "/group/shop/workers"})
+        yield key
+    finally:
+        subprocess.run([*verbs, "stop", "--key", key], env=environment, check=False, capture_output=True)
 
 
 @pytest.fixture(scope="session")
