@@ -153,15 +153,22 @@ class _Pool(Through[A, B], Generic[A, B]):
 
     def _feed(self, n: int) -> None:
         """Takes what was read, and reads on while there is demand for it and too little to do."""
-        ahead, queue = self._ahead, self._queue
+        ahead = self._ahead
         if ahead.ready and not ahead.ended:
             outcome = ahead.outcome(WINDOW)
             if isinstance(outcome, Chunk):
                 self._admit(outcome)
         room = min(n, WINDOW) - self._held
-        busy = len(queue) > 1 or (queue and length_hint(queue[0].elements) >= self._parallelism)
-        if room > 0 and not busy and not ahead.started:
+        if room > 0 and not ahead.started and not self._enough_to_do():
             ahead.start(room).add_done_callback(self._rouse)
+
+    def _enough_to_do(self) -> bool:
+        todo = 0
+        for batch in self._queue:
+            todo += length_hint(batch.elements)
+            if todo >= self._parallelism:
+                return True
+        return False
 
     def _admit(self, chunk: Chunk[A]) -> None:
         batch = _Batch(chunk)

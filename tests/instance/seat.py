@@ -5,11 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+import pytest
+
+from teleporter_lab.blocking import LoopThread
+from teleporter_lab.broker.daemon import Options, running
 from teleporter_lab.connectors.base import Registry
+from teleporter_lab.daemon.connection_file import ConnectionFile
 from teleporter_lab.engine.clock import LoopClock
 from teleporter_lab.engine.run import Runtime
 from teleporter_lab.instance.addresses import Addresses
@@ -20,12 +25,15 @@ from teleporter_lab.rpc.messages import PROTOCOL_VERSION, Done, Hello, LinkInsta
 from tests.instance.conftest import INSTANCE
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Iterator
+    from pathlib import Path
 
     from teleporter_lab.broker.daemon import Running
     from teleporter_lab.engine.clock import Clock
     from teleporter_lab.rpc.messages import Message
     from teleporter_lab.rpc.peer import Peer
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -65,3 +73,24 @@ async def seat_at(broker: Running, key: str = INSTANCE, clock: Clock | None = No
         yield Seat(link, Services(key, link, runtime, Registry.load(), addresses, LogicCompiler()), asked)
     keeping.cancel()
     await asyncio.wait([keeping])
+
+
+@contextmanager
+def broker_in_thread(home: Path, name: str = "default") -> Iterator[Running]:
+    """A broker in a loop of its own, for tests that may share one; found by its connection file below `home`."""
+    with pytest.MonkeyPatch.context() as patch, LoopThread() as thread:
+        patch.setenv("TELEPORTER_HOME", str(home))
+        stack = AsyncExitStack()
+        entering = stack.enter_async_context(running(Options(name, port=0, rpc_port=0, store="memory:", drain=1.0)))
+        broker = thread.run(_awaited(entering))
+        file = ConnectionFile.new("broker", name, url=broker.url, rpc=broker.rpc, token=broker.token, log="")
+        file.write()
+        try:
+            yield broker
+        finally:
+            file.remove()
+            thread.run(stack.aclose())
+
+
+async def _awaited(entering: Awaitable[T]) -> T:
+    return await entering

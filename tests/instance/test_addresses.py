@@ -7,7 +7,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from teleporter_lab.engine.blocking import DriverThreads
@@ -38,9 +38,11 @@ class Slow(Plain):
 
     def __init__(self) -> None:
         super().__init__()
+        self.closing = asyncio.Event()
         self.may_close = asyncio.Event()
 
     async def close(self) -> None:  # type: ignore[override]
+        self.closing.set()
         await self.may_close.wait()
         self.closed.append("loop")
 
@@ -129,17 +131,23 @@ async def test_of_two_first_users_one_object_survives(addresses: Addresses) -> N
 
 async def test_a_user_who_is_still_closing_his_spare_counts_already(addresses: Addresses) -> None:
     make = Together(Slow)
-    leasing = [asyncio.create_task(addresses.lease(BIND, make)) for _ in range(2)]
-    done, waiting = await asyncio.wait(leasing, return_when=asyncio.FIRST_COMPLETED)
-    shared: Any = done.pop().result()
+    leasing = {asyncio.create_task(addresses.lease(BIND, make)) for _ in range(2)}
+    while len(make.made) < 2:
+        await asyncio.sleep(0)
+    closing = [asyncio.create_task(made.closing.wait()) for made in make.made]  # type: ignore[attr-defined]
+    await asyncio.wait(closing, return_when=asyncio.FIRST_COMPLETED)
+    (first,) = (task for task in leasing if task.done())
+    (second,) = leasing - {first}
+    shared: Any = first.result()
     await addresses.release(BIND)
     assert addresses.statistics() == {BIND[0]: 1}
     for made in make.made:
         made.may_close.set()  # type: ignore[attr-defined]
-    assert await waiting.pop() is shared
+    assert await second is shared
     assert shared.closed == []
     await addresses.release(BIND)
     assert [len(made.closed) for made in make.made] == [1, 1]
+    await asyncio.wait(closing)
 
 
 async def test_one_whose_spare_does_not_close_is_no_user(addresses: Addresses) -> None:
@@ -165,6 +173,7 @@ async def test_one_that_cannot_be_made_leaves_nothing_behind(addresses: Addresse
     assert isinstance(await addresses.lease(BIND, Plain), Plain)
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 2)), max_size=30))
 def test_any_order_of_users_keeps_the_count(steps: list[tuple[bool, int]]) -> None:
     """Against a plain count: an object is open exactly while it has users."""

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from teleporter_lab.engine.graph import RunnableGraph, flow
@@ -79,6 +79,7 @@ def test_it_is_loaded_in_many_threads_at_once() -> None:
     assert all(logic(7).x == 7 for logic in loaded)
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(), max_size=200))
 @example("\ud800")
 def test_the_hash_takes_any_text(text: str) -> None:

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from teleporter_lab.broker.topology import build
@@ -34,6 +34,7 @@ def model(stream: Key, documents: dict[Key, Any]) -> str | None:
     return None
 
 
+@settings(deadline=None, max_examples=60)
 @given(streams, partitions)
 def test_each_stream_belongs_to_the_first_partition_that_matches(
     found: set[Key], documents: dict[Key, dict[str, Any]]
@@ -46,6 +47,7 @@ def test_each_stream_belongs_to_the_first_partition_that_matches(
     assert everything == set().union(*owners.values())
 
 
+@settings(deadline=None, max_examples=60)
 @given(streams, partitions)
 def test_it_is_the_rule_the_broker_goes_by(found: set[Key], documents: dict[Key, dict[str, Any]]) -> None:
     topology = build((key, parse_node(key, value)) for key, value in documents.items())

@@ -1,0 +1,110 @@
+"""Acknowledged streams end to end: back-pressure by the window, and an end that is told once."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from teleporter_lab.engine.stages.sinks import foreach, ignore
+from teleporter_lab.testing.laws import Witness
+from teleporter_lab.testing.probes import SinkProbe, SourceProbe, pulled
+
+
+async def test_a_full_window_is_back_pressure_and_goes_on_when_there_is_room() -> None:
+    window = Witness(5)
+    source = SourceProbe([list(range(20))])
+    async with pulled(source.as_source().source_ack(window)) as stage:
+        first, second = await stage.pull(3), await stage.pull(10)
+        assert first is not None
+        assert second is not None
+        assert (len(first), len(second)) == (3, 2)
+        third = asyncio.ensure_future(stage.pull(10))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert not third.done()
+        assert source.given == 5
+        second.written()
+        await asyncio.sleep(0)
+        assert not third.done(), "the first is still in the way"
+        first.written()
+        chunk = await third
+        assert chunk is not None
+        assert chunk.data == [5, 6, 7, 8, 9]
+        chunk.written()
+
+
+async def test_a_pull_that_waits_for_room_may_be_cancelled() -> None:
+    window = Witness(2)
+    source = SourceProbe([list(range(4))])
+    async with pulled(source.as_source().source_ack(window)) as stage:
+        first = await stage.pull(9)
+        assert first is not None
+        for _ in range(2):
+            waiting = asyncio.ensure_future(stage.pull(9))
+            await asyncio.sleep(0)
+            waiting.cancel()
+            await asyncio.wait((waiting,))
+        first.written()
+        chunk = await stage.pull(9)
+        assert chunk is not None
+        assert chunk.data == [2, 3]
+        chunk.written()
+    window.check_all_settled()
+
+
+async def test_whoever_listens_to_the_window_goes_on_hearing() -> None:
+    heard: list[int] = []
+    window = Witness(4)
+    window.on_change = lambda: heard.append(window.room)
+    await SourceProbe([[1, 2], [3]]).as_source().source_ack(window).to(ignore()).run()
+    assert heard == [4, 4]
+
+
+@pytest.mark.parametrize("how", ["end", "error", "cancelled", "below had enough", "below failed"])
+async def test_the_end_of_a_stream_is_told_once(how: str) -> None:
+    told: list[BaseException | None] = []
+    source = SourceProbe([[1, 2], *([OSError("lost")] if how == "error" else [])], wait=how == "cancelled")
+    flow = source.as_source().watch_termination(told.append)
+    if how == "below had enough":
+        flow = flow.take(1)
+
+    def check(_: int) -> None:
+        if how == "below failed":
+            raise ValueError("below")
+
+    run = asyncio.ensure_future(flow.to(foreach(check)).run())
+    for _ in range(10):
+        await asyncio.sleep(0)
+    if how == "cancelled":
+        run.cancel()
+    await asyncio.wait((run,))
+    expected: dict[str, Any] = {"error": OSError, "cancelled": asyncio.CancelledError}
+    assert [type(error) for error in told] == [expected.get(how, type(None))]
+
+
+async def test_probes_at_both_ends_of_a_running_graph() -> None:
+    source, sink = SourceProbe(wait=True), SinkProbe()
+    run = asyncio.create_task(source.as_source().map(str).to(sink.as_sink()).run())
+    source.give([1, 2, 3])
+    assert await sink.pull(2) == ["1", "2"]
+    assert source.demands == [2]
+    assert await sink.pull(2) == ["3"]
+    source.give(OSError("lost"))
+    with pytest.raises(OSError, match="lost"):
+        await sink.pull(1)
+    with pytest.raises(OSError, match="lost"):
+        await run
+    assert sink.ended
+    with pytest.raises(AssertionError, match="is over"):
+        await sink.pull(1)
+
+
+async def test_a_sink_probe_may_leave() -> None:
+    source, sink = SourceProbe([[1, 2, 3]]), SinkProbe()
+    run = asyncio.create_task(source.as_source().to(sink.as_sink()).run())
+    assert await sink.pull(1) == [1]
+    await sink.leave()
+    await run
+    assert source.closes == 1
