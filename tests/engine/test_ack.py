@@ -224,7 +224,7 @@ class Window(RuleBasedStateMachine):
 
 
 TestWindow = Window.TestCase
-TestWindow.settings = settings(max_examples=1000, stateful_step_count=40, deadline=None)
+TestWindow.settings = settings(max_examples=1000, stateful_step_count=25, deadline=None)
 
 
 def opened(channels: int = 1) -> tuple[AckWindow, Token]:

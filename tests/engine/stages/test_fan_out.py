@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from teleporter_lab.engine.ack import AckWindow
 from teleporter_lab.engine.graph import flow
 from teleporter_lab.engine.stages.sinks import foreach, ignore, to_list
 from teleporter_lab.engine.supervision import Resume
 from teleporter_lab.testing.laws import Witness, drain
 from teleporter_lab.testing.probes import END, SinkProbe, SourceProbe, pulled
+
+if TYPE_CHECKING:
+    from teleporter_lab.engine.ack import Token
 
 
 async def passes(n: int = 30) -> None:
@@ -33,10 +37,13 @@ async def test_the_slowest_branch_sets_the_speed_and_the_smallest_demand_the_chu
     assert source.demands == []
     assert await slow.pull(2) == [0]
     await passes()
-    assert found == [0]
-    assert await slow.pull(3) == [1, 2]
+    assert found == [0, 1], "the chunk of both, and not one element more"
+    assert await slow.pull(3) == [1]
     await passes()
-    assert found == [0, 1, 2]
+    assert found == [0, 1]
+    assert await slow.pull(3) == [2, 3, 4]
+    await passes()
+    assert found == [0, 1, 2, 3, 4]
     assert source.demands == [2, 3]
     run.cancel()
     await asyncio.wait((run,))
@@ -172,10 +179,7 @@ async def test_a_slow_side_branch_bounds_its_own_chunks() -> None:
     """Its chunks are of its own size: those of the main flow are not, and must not be held up or hold the loop."""
     sizes: list[int] = []
 
-    class Slow(SinkProbe):
-        pass
-
-    side = Slow()
+    side = SinkProbe()
     source = SourceProbe([list(range(1000))])
     run = asyncio.ensure_future(source.as_source().also_to(side.as_sink()).to(ignore()).run())
     while (chunk := await side.chunk(1 << 30)) is not None:
@@ -186,18 +190,23 @@ async def test_a_slow_side_branch_bounds_its_own_chunks() -> None:
 
 async def test_a_switch_of_channels_within_branches() -> None:
     """Each branch answers for its own channel; the window waits for both, whichever comes first."""
-    window = Witness(channels=2)
+    window = AckWindow(100, channels=2)
     source = SourceProbe([[0, 1], [2]], window=window)
     sinks = [SinkProbe(), SinkProbe()]
     run = asyncio.ensure_future(source.as_source().broadcast(*(sink.as_sink() for sink in sinks)).run())
-    chunks = await asyncio.gather(*(sink.chunk(10) for sink in sinks))
-    tokens = [[token.switch(i) for token in chunk.tokens] for i, chunk in enumerate(chunks) if chunk is not None]
+    pieces: list[list[Token]] = [[], []]
+    for _ in range(2):  # the chunk of two comes in two pieces, as each branch begins with one element
+        for channel, chunk in enumerate(await asyncio.gather(*(sink.chunk(10) for sink in sinks))):
+            assert chunk is not None
+            pieces[channel] += [token.switch(channel) for token in chunk.tokens]
+    for piece in pieces[1]:
+        piece.confirm()
+    pieces[0][0].confirm()
     assert window.progress is None
-    tokens[1][0].confirm()
-    assert window.progress is None
-    tokens[0][0].confirm()
+    assert next(window.expired(0.0)).pending == 0b01, "one channel has it all, and would not get it again"
+    pieces[0][1].confirm()
     assert window.progress is not None
-    assert window.progress.position == 1
+    assert window.progress.position == 2
     run.cancel()
     await asyncio.wait((run,))
 
