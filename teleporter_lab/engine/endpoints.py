@@ -3,7 +3,8 @@
 Owns the four protocols a connector implements. Refuses to know any system, and any thread: the `Blocking` forms are
 plain functions which the engine calls in a driver thread, one call at a time, a chunk a call.
 
-The engine calls `open` once before the first read or write and `close` exactly once, also after a failure.
+The engine calls `open` once before the first read or write and `close` exactly once, also after a failure and also when
+it never came to open; an `open` that was cancelled may be called again.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class Reader(Protocol[T]):
         ...
 
     async def close(self) -> None:
-        """Lets go of everything; a second call does nothing."""
+        """Lets go of everything, also when it was never opened; a second call does nothing."""
         ...
 
 
@@ -66,7 +67,7 @@ class Writer(Protocol[T_contra]):
         ...
 
     async def close(self) -> None:
-        """Lets go of everything; a second call does nothing."""
+        """Lets go of everything, also when it was never opened; a second call does nothing."""
         ...
 
 

@@ -109,8 +109,12 @@ def source(name: str, attach: Callable[[Materializer], Stage[T]]) -> Source[T]:
     return Flow((Step(name, lambda m, _: attach(m), starts=True),))
 
 
-def flow() -> Flow[T, T]:  # pyright: ignore[reportInvalidTypeVarUse]
-    """An empty flow, to be extended: `flow().map(f)`."""
+@overload
+def flow() -> Flow[Any, Any]: ...
+@overload
+def flow(of: type[T]) -> Flow[T, T]: ...
+def flow(of: object = None) -> Flow[Any, Any]:
+    """An empty flow, to be extended: `flow().map(f)`. `flow(str)` says to type checkers what it takes."""
     return Flow()
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from teleporter_lab.engine.ahead import Ahead
 from teleporter_lab.engine.chunk import Chunk, join
 from teleporter_lab.engine.stage import Stage, Through, close_each
-from teleporter_lab.engine.supervision import Action, cancel_requested, failure_of, supervise
+from teleporter_lab.engine.supervision import FAILURES, Action, cancel_requested, failure_of, supervise
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -202,7 +202,7 @@ class _Pool(Through[A, B], Generic[A, B]):
                 for i, element in batch.todo:
                     try:
                         result = await function(element)
-                    except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - goes to the supervision
+                    except FAILURES as error:
                         result = await self._supervise(batch, element, error)
                     if store(batch, i, result) and self._wake is not None:
                         self._rouse()
@@ -223,7 +223,7 @@ class _Pool(Through[A, B], Generic[A, B]):
             nonlocal result
             try:
                 result = await self._function(element)
-            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - raised again
+            except FAILURES as error:
                 failed = _own(error)
                 raise failed from failed.__cause__
 

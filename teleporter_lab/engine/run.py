@@ -71,7 +71,11 @@ class Materializer:
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """A task that the run owns: it ends before the run does, and its failure fails the run."""
-        return self.group.create_task(work)
+        try:
+            return self.group.create_task(work)
+        except RuntimeError:  # the run is ending
+            work.close()
+            raise
 
     def at_end(self, call: Callable[[], None]) -> None:
         """`call` is called when the sink of this branch has got all it wants."""

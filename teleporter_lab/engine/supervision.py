@@ -109,6 +109,17 @@ class StoppedIteration(RuntimeError):
         super().__init__("The function raised StopIteration; give next() a default, or catch it inside.")
 
 
+FAILURES = (Exception, asyncio.CancelledError, SystemExit)
+"""What a user's function may fail with; a stream that exits must not take the process and the other streams with it."""
+
+
+class Exited(RuntimeError):
+    """A user's function called `sys.exit`, which ends its stream and nothing else."""
+
+    def __init__(self, code: object) -> None:
+        super().__init__(f"The function called sys.exit({code!r}); raise an error to fail the stream instead.")
+
+
 class Interrupted(RuntimeError):
     """Something that was waited for was cancelled, although nobody cancelled the stream that waited for it."""
 
@@ -120,6 +131,8 @@ def failure_of(error: BaseException) -> Exception:
     """What a user's function failed with, in a form that is an error wherever it is raised again."""
     if isinstance(error, StopIteration):
         failure = StoppedIteration()
+    elif isinstance(error, SystemExit):
+        failure = Exited(error.code)
     elif isinstance(error, Exception):
         return error
     else:
@@ -218,7 +231,7 @@ class Supervised(Through[A, B], Generic[A, B]):
         started = time.perf_counter()
         try:
             self.work(elements, out)
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - this is the supervision
+        except FAILURES as error:
             return failure_of(error)  # nothing is awaited in there, so no cancellation is meant for us
         finally:
             self._busy.seconds += time.perf_counter() - started
@@ -285,6 +298,10 @@ async def attempt(upstream: Stage[A], n: int) -> Chunk[A] | Exception | None:
     """A pull whose error is given back, for a stage that has something to hand out before it raises it."""
     try:
         return await upstream.pull(n)
+    except asyncio.CancelledError:
+        if cancel_requested():
+            raise
+        return Interrupted()
     except Exception as error:  # noqa: BLE001 - the caller raises it
         return error
 

@@ -46,43 +46,50 @@ class Turnstile:
         self._slice = slice_
         self._now = now
         self._waiting: deque[asyncio.Future[None]] = deque()
-        self._pass_ends = 0.0
+        self._serving = False
         self._alone = False
+        self._pass_began = 0.0
+        self._given = 0
+        """Turns in this pass."""
         self._cost = slice_ / 4
-        self._woken = 0
-        self._woken_at = 0.0
         self._turns = 0
 
     async def turn(self) -> None:
         """Returns when it is the caller's turn: at once while it is alone and the pass has time left."""
         self._turns += 1
-        if self._alone and not self._waiting and self._now() < self._pass_ends:
+        if self._alone and not self._waiting and self._now() < self._pass_began + self._slice:
+            self._given += 1
             return
         loop = asyncio.get_running_loop()
         turn: asyncio.Future[None] = loop.create_future()
         self._waiting.append(turn)
-        if len(self._waiting) == 1:
+        if not self._serving:
+            self._serving = True
             loop.call_soon(self._serve)
         await turn
 
     def _serve(self) -> None:
+        """Runs once more after those it let through, to learn what they cost."""
         now = self._now()
-        if self._woken:
-            self._cost += 0.2 * ((now - self._woken_at) / self._woken - self._cost)
-        self._pass_ends = now + self._slice
-        self._woken_at = now
-        self._woken = 0
+        if self._given:
+            self._learn((now - self._pass_began) / self._given)
+            self._given = 0
+        if not self._waiting:
+            self._serving = False
+            return
+        self._pass_began = now
         most = max(1, int(self._slice / self._cost)) if self._cost > 0 else len(self._waiting)
-        while self._waiting and self._woken < most:
+        while self._waiting and self._given < most:
             turn = self._waiting.popleft()
             if not turn.done():
                 turn.set_result(None)
-                self._woken += 1
-        self._alone = self._woken == 1 and not self._waiting
-        if self._waiting:
-            asyncio.get_running_loop().call_soon(self._serve)
-        else:
-            self._woken = 0
+                self._given += 1
+        self._alone = self._given == 1 and not self._waiting
+        asyncio.get_running_loop().call_soon(self._serve)
+
+    def _learn(self, cost: float) -> None:
+        """Dearer turns count at once, or a pass of streams that all got slow would be long; cheaper ones slowly."""
+        self._cost += (cost - self._cost) * (1.0 if cost > self._cost else 0.2)
 
     def statistics(self) -> TurnstileStatistics:
         return TurnstileStatistics(len(self._waiting), self._turns, self._cost)

@@ -18,7 +18,7 @@ from teleporter_lab.engine.ack import AckWindow, Ledger
 from teleporter_lab.engine.kill_switch import KillSwitch
 from teleporter_lab.engine.stages.sinks import write_to, write_to_blocking
 from teleporter_lab.engine.stages.sources import read_from, read_from_blocking
-from teleporter_lab.errors import LogicError, TeleporterError
+from teleporter_lab.errors import TeleporterError
 from teleporter_lab.instance.context import StreamContext
 from teleporter_lab.instance.logic import build_graph
 from teleporter_lab.instance.positions import Committed, Committer, load
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from teleporter_lab.config.nodes import AckConfig, SinkNode, SourceNode
     from teleporter_lab.connectors.base import Address
     from teleporter_lab.engine.graph import RunnableGraph, Sink, Source
-    from teleporter_lab.engine.run import Runtime
     from teleporter_lab.instance.plan import Plan, Services
 
 
@@ -93,7 +92,7 @@ class Running:
             asyncio.create_task(committer.keep_committing(clock, self._ack(name).commit_interval))
             for name, committer in self._committers.items()
         ]
-        stream = asyncio.create_task(_run(graph, self._services.runtime))
+        stream = asyncio.create_task(graph.run(self._services.runtime))
         try:
             await asyncio.wait([stream, *commits], return_when=asyncio.FIRST_COMPLETED)
             refused = next((commit for commit in commits if commit.done()), None)
@@ -182,14 +181,6 @@ class Running:
         address = await self._services.addresses.lease(name, lambda: spec.make(client, None))
         stack.push_async_callback(self._services.addresses.release, name)
         return address
-
-
-async def _run(graph: RunnableGraph[Any], runtime: Runtime) -> None:
-    """A `sys.exit()` in one stream's function must not end the process of all."""
-    try:
-        await graph.run(runtime)
-    except SystemExit as error:
-        raise LogicError(f"A function of the stream raised SystemExit: {error}") from error
 
 
 async def _end(*tasks: asyncio.Task[None]) -> None:

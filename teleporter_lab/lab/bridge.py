@@ -25,6 +25,9 @@ from teleporter_lab.rpc.messages import PROTOCOL_VERSION, Hello
 PACKAGE = "teleporter_lab"
 """The logger whose lines the embedded instances keep for who follows them."""
 
+LINK_SECONDS = 10.0
+"""How long the broker may take to let an embedded instance in."""
+
 DRAIN = 5.0
 """Seconds an embedded stream may take to hand down what it has read."""
 
@@ -90,7 +93,7 @@ class Bridge:
         instance = Instance(hello, options, self._logs)
         await instance.__aenter__()
         try:
-            await instance.link.wait_ready(10.0)
+            await instance.link.wait_ready(LINK_SECONDS)
         except BaseException:
             await instance.__aexit__(None, None, None)
             raise

@@ -213,12 +213,21 @@ class _Yaml(yaml.SafeLoader):
 def _yaml(cell: str | None) -> Any:
     """What the cell says, as JSON could say it; an empty one is an empty object. Raises InvalidInput."""
     try:
-        value = yaml.load(cell or "", _Yaml)
-        return {} if value is None else json.loads(json.dumps(value, allow_nan=False))
+        value = _parsed(cell or "")
+        text = json.dumps({} if value is None else value, allow_nan=False, ensure_ascii=False)
+        return json.loads(text.encode())
     except yaml.YAMLError as error:
         raise InvalidInput(f"The cell is not YAML: {' '.join(str(error).split())}.") from error
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidInput(f"The cell holds what JSON cannot say: {error}.") from error
+
+
+def _parsed(text: str) -> Any:
+    """JSON is read as JSON: to YAML 1.1 a number like 1e-9 is text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return yaml.load(text, _Yaml)
 
 
 def _documents(cell: str | None) -> dict[str, Any]:

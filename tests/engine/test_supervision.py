@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -346,3 +347,35 @@ async def test_an_element_that_cannot_be_shown_does_not_hide_the_error() -> None
 
 def failing_always(_: object) -> int:
     raise OSError("away")
+
+
+def leave(_: int) -> int:
+    sys.exit(3)
+
+
+async def leave_later(_: int) -> int:
+    sys.exit(3)
+
+
+@pytest.mark.parametrize(
+    "flow",
+    [
+        iterate([1]).map(leave),
+        iterate([1]).filter(leave),
+        iterate([1]).map_async(2, leave_later),
+        iterate([1]).map_async_unordered(2, leave_later),
+        iterate([1]).map_blocking(lambda xs: [leave(x) for x in xs]),
+        iterate(leave(x) for x in [1]),
+    ],
+    ids=repr,
+)
+async def test_a_function_that_exits_ends_its_stream_and_not_the_process(flow: Any) -> None:
+    with pytest.raises(RuntimeError, match=r"called sys\.exit\(3\)"):
+        await flow.to(to_list()).run()
+
+
+async def test_one_that_exits_goes_through_the_rules_like_any_other() -> None:
+    def some(x: int) -> int:
+        return leave(x) if x == 2 else x
+
+    assert await iterate([1, 2, 3]).map(some).to(to_list()).run(supervisor=Resume()) == [1, 3]

@@ -5,11 +5,18 @@ from __future__ import annotations
 import asyncio
 import itertools
 import sys
+from itertools import islice
+from types import SimpleNamespace
 from typing import Any
 
-from teleporter_lab.engine.stages.sinks import ignore
+import pytest
+
+from teleporter_lab.engine.ack import AckWindow
+from teleporter_lab.engine.run import Runtime
+from teleporter_lab.engine.stages.sinks import foreach, ignore, to_list
 from teleporter_lab.engine.stages.sources import iterate
 from teleporter_lab.engine.turnstile import MAX_CHUNK, TARGET, Busy, Pace, Turnstile
+from teleporter_lab.testing.probes import SourceProbe
 
 
 def sizes(cost: float, chunks: int) -> list[int]:
@@ -33,6 +40,28 @@ def test_a_chunk_begins_with_one_and_doubles_to_its_most() -> None:
 def test_slow_elements_make_small_chunks() -> None:
     assert sizes(0.001, 6)[-1] * 0.001 <= TARGET
     assert sizes(1.0, 6) == [1] * 6
+
+
+def test_a_stream_that_gets_slow_shrinks_and_one_that_gets_fast_grows_again() -> None:
+    busy = Busy()
+    pace = Pace(Turnstile(), busy)
+    found: list[int] = []
+    for chunk in range(40):
+        n = pace.fit(10**9)
+        found.append(n)
+        pace.gave(n)
+        busy.seconds += n * (0.001 if 12 <= chunk < 20 else 1e-9)
+    assert found[12] == 1024
+    assert max(found[13:21]) <= 3
+    assert found[21:30] == [6, 12, 24, 48, 96, 192, 384, 768, 1024]
+
+
+def test_what_others_worked_before_the_first_chunk_does_not_hold_it_small() -> None:
+    busy = Busy()
+    busy.seconds = 100.0
+    pace = Pace(Turnstile(), busy)
+    pace.gave(1)
+    assert pace.fit(100) == 2
 
 
 def test_it_never_asks_for_more_than_the_demand() -> None:
@@ -69,22 +98,167 @@ async def test_busy_streams_take_turns_and_others_are_served_between() -> None:
     assert set(turns.values()) == {50}
 
 
-async def test_no_stream_is_starved() -> None:
-    turnstile = Turnstile()
-    counts = [0] * 10
+async def test_of_two_busy_streams_each_gets_its_half() -> None:
+    """However many chunks fit into the slice of a pass: the first of two must not take all of it each time."""
+    now = 0.0
+    turnstile = Turnstile(0.005, lambda: now)
+    counts = [0, 0, 0]
 
     async def busy(i: int) -> None:
-        while min(counts) < 20:
+        nonlocal now
+        while sum(counts) < 3000:
             await turnstile.turn()
             counts[i] += 1
+            now += 0.0001
 
-    await asyncio.gather(*(busy(i) for i in range(10)))
-    assert max(counts) < 20 * 200
+    await asyncio.gather(*(busy(i) for i in range(3)))
+    assert max(counts) - min(counts) <= 2
 
 
-async def calls_for(elements: int) -> int:
-    """Python calls that a stream of three trivial operators makes, those of the user's functions left out."""
-    graph = iterate(range(elements)).map(abs).filter(bool).map(abs).to(ignore())
+async def test_a_stream_that_is_alone_uses_its_slice_without_waiting() -> None:
+    now = 0.0
+    turnstile = Turnstile(0.005, lambda: now)
+    between = 0
+
+    async def watch() -> None:
+        nonlocal between
+        while True:
+            between += 1
+            await asyncio.sleep(0)
+
+    watching = asyncio.ensure_future(watch())
+    await turnstile.turn()
+    between = 0
+    for _ in range(100):
+        await turnstile.turn()
+        now += 0.001
+    watching.cancel()
+    assert 18 <= between <= 22, "a pass for each five turns of 1 ms"
+
+
+async def test_a_stream_that_leaves_while_it_waits_is_in_nobodys_way() -> None:
+    turnstile = Turnstile()
+    waiting = [asyncio.ensure_future(turnstile.turn()) for _ in range(10)]
+    await asyncio.sleep(0)
+    for task in waiting[::2]:
+        task.cancel()
+    for task in waiting[1::2]:
+        await asyncio.wait_for(task, 5)
+    assert turnstile.statistics().waiting == 0
+    await asyncio.wait_for(turnstile.turn(), 5)
+
+
+async def test_one_pass_of_the_loop_is_bounded_with_many_busy_streams() -> None:
+    """200 streams whose elements take 50 µs, as counted by a clock of ours: no pass works much longer than a slice."""
+    now = 0.0
+
+    def work(x: int) -> int:
+        nonlocal now
+        now += 50e-6
+        return x
+
+    passes: list[float] = []
+    done: list[int] = [0] * 200
+
+    async def watch() -> None:
+        while sum(done) < 200 * 64:
+            began = now
+            await asyncio.sleep(0)
+            passes.append(now - began)
+
+    async with Runtime() as runtime:
+        runtime.turnstile = Turnstile(0.005, lambda: now)
+
+        async def stream(i: int) -> None:
+            done[i] = len(await iterate(range(64)).map(work).grouped(8).to(to_list()).run(runtime)) * 8
+
+        watching = asyncio.ensure_future(watch())
+        await asyncio.gather(*(stream(i) for i in range(200)))
+        await watching
+    settled = passes[5:]  # the first passes only learn what a turn costs
+    assert max(settled) <= 0.02
+    assert sum(settled) / sum(1 for x in settled if x) <= 0.008
+
+
+async def test_what_a_turn_costs_is_learnt_although_all_are_let_through_at_once() -> None:
+    """A hundred streams whose turns were cheap at first: else a pass would go on letting all of them through."""
+    now = 0.0
+    cost = 1e-6
+    turnstile = Turnstile(0.005, lambda: now)
+    passes: list[float] = []
+
+    async def stream() -> None:
+        nonlocal now
+        while True:
+            await turnstile.turn()
+            now += cost
+
+    streams = [asyncio.ensure_future(stream()) for _ in range(100)]
+    for i in range(40):
+        cost = 1e-6 if i < 10 else 0.001
+        began = now
+        await asyncio.sleep(0)
+        passes.append(now - began)
+    for task in streams:
+        task.cancel()
+    await asyncio.wait(streams)
+    assert max(passes[12:]) <= 0.006
+    assert turnstile.statistics().cost == pytest.approx(0.001, rel=0.3)
+
+
+async def test_busy_streams_get_alike_much_done() -> None:
+    done = [0] * 10
+
+    def work(i: int) -> Any:
+        def count(x: int) -> int:
+            done[i] += 1
+            return x
+
+        return count
+
+    async with Runtime() as runtime:
+        runs = [
+            asyncio.ensure_future(iterate(itertools.count()).map(work(i)).to(ignore()).run(runtime)) for i in range(10)
+        ]
+        while sum(done) < 200_000:
+            await asyncio.sleep(0)
+        for run in runs:
+            run.cancel()
+        await asyncio.wait(runs)
+    assert min(done) > max(done) / 3
+
+
+async def test_the_time_that_functions_take_makes_the_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A millisecond an element, in an operator and in a sink, each by its own clock."""
+    now = 0.0
+    seen: list[int] = []
+
+    def work(x: int) -> int:
+        nonlocal now
+        now += 0.001
+        return x
+
+    monkeypatch.setattr("teleporter_lab.engine.supervision.time", SimpleNamespace(perf_counter=lambda: now))
+    monkeypatch.setattr("teleporter_lab.engine.stages.sources.islice", lambda it, n: seen.append(n) or islice(it, n))
+    await iterate(range(30)).map(work).to(ignore()).run()
+    assert max(seen) <= 3
+    seen.clear()
+    await iterate(range(30)).to(foreach(work)).run()
+    assert max(seen) <= 3
+    seen.clear()
+    await iterate(range(2000)).map(abs).to(ignore()).run()
+    assert max(seen) == MAX_CHUNK
+
+
+# --------------------------------------------------------------------------------------------- work counted, not timed
+
+
+async def calls_for(elements: int, operators: int = 3) -> int:
+    """Python calls of a stream of trivial operators; the user's functions are built in, so they do not count."""
+    flow = iterate(range(elements))
+    for i in range(operators):
+        flow = flow.filter(bool) if i % 3 == 1 else flow.map(abs)
+    graph = flow.to(ignore())
     calls = 0
 
     def count(frame: Any, event: str, argument: Any) -> None:
@@ -100,6 +274,35 @@ async def calls_for(elements: int) -> int:
 
 
 async def test_the_engine_makes_no_call_for_each_element() -> None:
-    """Work is counted, not timed: ten thousand more elements cost some calls a chunk, not some calls an element."""
-    few, many = await calls_for(50_000), await calls_for(60_000)
-    assert (many - few) / 10_000 < 0.1
+    """A thousand more elements are one more chunk, which costs some calls for each operator, whatever went before."""
+    chunks = 20
+    few, many = await calls_for(20 * 1024), await calls_for(40 * 1024)
+    a_chunk = (many - few) / chunks
+    assert a_chunk <= 40
+    long, longer = await calls_for(100 * 1024), await calls_for(120 * 1024)
+    assert abs((longer - long) - (many - few)) <= 60, "the cost of a chunk does not depend on how many went before"
+    six_few, six_many = await calls_for(20 * 1024, operators=6), await calls_for(40 * 1024, operators=6)
+    assert (six_many - six_few) / chunks - a_chunk <= 3 * 8
+
+
+async def test_acks_cost_calls_for_each_chunk_only() -> None:
+    async def calls(chunks: int, size: int) -> int:
+        window = AckWindow(10**9)
+        source = SourceProbe([list(range(size))] * chunks, window=window)
+        graph = source.as_source().map(abs).filter(bool).map(abs).to(ignore())
+        count = 0
+
+        def profile(frame: Any, event: str, argument: Any) -> None:
+            nonlocal count
+            count += event == "call"
+
+        sys.setprofile(profile)
+        try:
+            await graph.run()
+        finally:
+            sys.setprofile(None)
+        assert window.room == window.size
+        return count
+
+    assert await calls(20, 10) == await calls(20, 1000)
+    assert (await calls(40, 10) - await calls(20, 10)) / 20 <= 60

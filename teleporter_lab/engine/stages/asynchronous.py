@@ -14,7 +14,7 @@ from teleporter_lab.engine.operators import Operators, named
 from teleporter_lab.engine.pool import MapAsync, MapAsyncUnordered
 from teleporter_lab.engine.stage import Stage, Through, close_each
 from teleporter_lab.engine.stages.transform import Narrow
-from teleporter_lab.engine.supervision import explain
+from teleporter_lab.engine.supervision import explain, failure_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -90,8 +90,8 @@ class MapBlocking(Through[A, B]):
     async def _map(self, chunk: Chunk[A]) -> Chunk[B] | None:
         try:
             data = await self._calls.call(self._call, list(chunk.data))
-        except Exception as error:  # noqa: BLE001 - raised with a note, now and later
-            self._failure = explain(error, self._name, chunk.data[0])
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - raised with a note, now and later
+            self._failure = explain(failure_of(error), self._name, chunk.data[0])
             chunk.nack(error)
             return None
         self._chunk = None

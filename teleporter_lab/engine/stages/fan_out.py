@@ -120,9 +120,9 @@ class Hub(Generic[T]):
             asked = min(branch.asked for branch in self._open())
             self._ahead.start(asked).add_done_callback(self._distribute)
 
-    def _distribute(self, _: object = None) -> None:
+    def _distribute(self, pull: asyncio.Task[None] | None = None) -> None:
         waiting = self._open()
-        if not waiting or not self._ahead.ready or self._ahead.start(1).cancelled():
+        if not waiting or not self._ahead.ready or (pull is not None and pull.cancelled()):
             return
         outcome = self._ahead.outcome(min(branch.asked for branch in waiting))
         if isinstance(outcome, Chunk):

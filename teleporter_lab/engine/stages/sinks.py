@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from teleporter_lab.engine.ahead import Ahead
 from teleporter_lab.engine.blocking import OneCall
 from teleporter_lab.engine.graph import Sink
 from teleporter_lab.engine.stage import PLENTY, Stage, Terminal, close_each, close_fully
@@ -170,7 +169,7 @@ class _Last(Terminal["T | None"], Generic[T]):
 class WriteTo(Terminal[None], Generic[T]):
     """A writer as a sink."""
 
-    __slots__ = ("_ahead", "_m", "_name", "_size", "_writer")
+    __slots__ = ("_gather", "_m", "_name", "_size", "_writer")
 
     def __init__(
         self, upstream: Stage[T], m: Materializer, name: str, writer: Writer[T] | _InThread[T],
@@ -180,19 +179,19 @@ class WriteTo(Terminal[None], Generic[T]):
         self._m = m
         self._name = name
         self._writer = writer
-        self._ahead = Ahead(Gather(upstream, m, seconds), m.spawn)
+        self._gather = Gather(upstream, m, seconds)
 
     async def run(self) -> None:
         try:
             await self._writer.open()
-            while (chunk := await self._ahead.next(self._size)) is not None:
-                self._ahead.start(self._size)
+            while (chunk := await self._gather.pull(self._size)) is not None:
+                self._gather.collect(self._size)
                 await self._write(chunk)
         finally:
             await close_fully(self._close)
 
     async def _close(self) -> None:
-        await close_each(self._ahead.close, self._writer.close)
+        await close_each(self._gather.close, self._writer.close)
 
     async def _write(self, chunk: Chunk[T]) -> None:
         try:

@@ -15,6 +15,7 @@ from teleporter_lab.engine.blocking import OneCall
 from teleporter_lab.engine.chunk import Chunk
 from teleporter_lab.engine.graph import Source, source
 from teleporter_lab.engine.stage import Stage
+from teleporter_lab.engine.supervision import failure_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
@@ -101,8 +102,8 @@ class Iterate(Stage[T]):
         data: list[T] = []
         try:
             data.extend(islice(self._elements, n))
-        except Exception as error:  # noqa: BLE001 - raised when everything before it went out
-            self._failure = error
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - raised when everything before it went out
+            self._failure = failure_of(error)
         self._over = not data or self._failure is not None
         if not data:
             return self._end()

@@ -5,12 +5,14 @@ Owns their methods and stages. All of them ask the injected clock, so that tests
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from teleporter_lab.engine.ahead import Ahead
 from teleporter_lab.engine.chunk import Chunk, Held
 from teleporter_lab.engine.operators import Operators
 from teleporter_lab.engine.stage import Stage, Through
+from teleporter_lab.engine.supervision import attempt
 
 if TYPE_CHECKING:
     from teleporter_lab.engine.graph import Flow
@@ -50,42 +52,86 @@ class Timing(Operators[In, Out], Generic[In, Out]):
 
 
 class Gather(Through[T, T]):
-    """Joins small chunks to one of up to the demand, waiting `seconds` at the most after its first element."""
+    """Joins small chunks to one of up to the demand, waiting `seconds` at the most after its first element.
 
-    __slots__ = ("_ahead", "_clock", "_deadline", "_held", "_seconds")
+    A task of its own collects, as much as is wanted and no more; it goes on when the one who pulls is cancelled.
+    """
+
+    __slots__ = ("_clock", "_deadline", "_failure", "_held", "_idle", "_over", "_seconds", "_spawn", "_task", "_wake",
+                 "_want")  # fmt: skip
 
     def __init__(self, upstream: Stage[T], m: Materializer, seconds: float) -> None:
         super().__init__(upstream)
         self._clock = m.clock
+        self._spawn = m.spawn
         self._seconds = seconds
-        self._ahead = Ahead(upstream, m.spawn)
         self._held: Held[T] = Held()
         self._deadline = 0.0
+        self._want = 0
+        self._over = False
+        self._failure: Exception | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._idle: asyncio.Future[None] | None = None
+        self._wake: asyncio.Future[None] | None = None
 
     async def pull(self, n: int) -> Chunk[T] | None:
-        held, ahead = self._held, self._ahead
-        while held.count < n and not ahead.ended and await self._wait(n - held.count):
-            chunk = ahead.outcome(n - held.count)
-            if isinstance(chunk, Chunk):
-                if not held.count:
-                    self._deadline = self._clock.now() + self._seconds
-                held.add(chunk)
-        if held.count:
-            return held.take(min(n, held.count))
-        return ahead.take(n)
+        self.collect(n)
+        while self._held.count < n and not self._over and await self._more():
+            pass
+        self._want = 0
+        if self._held.count:
+            return self._held.take(min(n, self._held.count))
+        if self._failure is not None:
+            raise self._failure
+        return None
 
-    async def _wait(self, n: int) -> bool:
-        """Whether more has come before the time was up."""
-        task = self._ahead.start(n)
-        if task.done():
-            return True
+    def collect(self, n: int) -> None:
+        """Gathers up to `n` elements for the next pull, while its caller does something else."""
+        self._want = n
+        if self._task is None:
+            self._task = self._spawn(self._collect())
+        else:
+            _rouse(self._idle)
+
+    async def _collect(self) -> None:
+        loop = asyncio.get_running_loop()
+        while not self._over:
+            room = self._want - self._held.count
+            if room > 0:
+                self._keep(await attempt(self.upstream, room))
+                _rouse(self._wake)
+            else:
+                self._idle = loop.create_future()
+                await self._idle
+
+    def _keep(self, chunk: Chunk[T] | Exception | None) -> None:
+        if not isinstance(chunk, Chunk):
+            self._over, self._failure = True, chunk
+            return
         if not self._held.count:
-            return await self._clock.wait((task,))
-        left = self._deadline - self._clock.now()
-        return left > 0 and await self._clock.wait((task,), left)
+            self._deadline = self._clock.now() + self._seconds
+        self._held.add(chunk)
+
+    async def _more(self) -> bool:
+        """Whether something came before the time was up."""
+        left = self._deadline - self._clock.now() if self._held.count else None
+        if left is not None and left <= 0:
+            return False
+        self._wake = asyncio.get_running_loop().create_future()
+        return await self._clock.wait((self._wake,), left)
 
     async def on_close(self) -> None:
-        await self._ahead.close()
+        try:
+            if self._task is not None and not self._task.done():
+                self._task.cancel()
+                await asyncio.wait((self._task,))
+        finally:
+            await self.upstream.close()
+
+
+def _rouse(waiting: asyncio.Future[None] | None) -> None:
+    if waiting is not None and not waiting.done():
+        waiting.set_result(None)
 
 
 class GroupedWithin(Through[T, list[T]]):

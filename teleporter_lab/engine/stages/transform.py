@@ -228,20 +228,29 @@ class Narrow(Through[T, T]):
 
 
 class Take(Through[T, T]):
-    __slots__ = ("_left",)
+    """Closes what is above as soon as it has its last element, so that a branch with a slow sink holds nobody up."""
+
+    __slots__ = ("_last", "_left")
 
     def __init__(self, upstream: Stage[T], n: int) -> None:
         super().__init__(upstream)
         self._left = n
+        self._last: Chunk[T] | None = None
 
     async def pull(self, n: int) -> Chunk[T] | None:
-        if self._left <= 0:
-            await close_fully(self.upstream.close)
-            return None
-        chunk = await self.upstream.pull(min(n, self._left))
-        if chunk is not None:
+        if self._left > 0:
+            chunk = await self.upstream.pull(min(n, self._left))
+            if chunk is None:
+                return None
             self._left -= len(chunk)
-        return chunk
+            if self._left > 0:
+                return chunk
+            self._last = chunk
+        await close_fully(self.upstream.close)
+        last, self._last = self._last, None
+        if last is not None and len(last) > n:
+            last, self._last = last.split(n)
+        return last
 
 
 class Drop(Through[T, T]):

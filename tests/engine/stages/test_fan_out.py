@@ -220,3 +220,21 @@ async def test_a_demand_that_shrinks_after_a_cancelled_pull_stalls_nobody() -> N
         await asyncio.wait((pull,))
         source.give(END)
         assert await asyncio.wait_for(drain(stage, 1), 5) == [0, 1, 2, 3]
+
+
+async def test_a_side_sink_that_has_enough_and_is_slow_to_store_it_holds_nobody_up() -> None:
+    store = asyncio.Event()
+
+    async def slowly(x: int) -> int:
+        await store.wait()
+        return x
+
+    source = SourceProbe([[x] for x in range(50)])
+    found: list[int] = []
+    side = flow().take(2).map_async(4, slowly).to(to_list())
+    run = asyncio.ensure_future(source.as_source().also_to(side).to(foreach(found.append)).run())
+    await passes(400)
+    assert found == list(range(50))
+    assert not run.done()
+    store.set()
+    await run

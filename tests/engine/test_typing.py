@@ -1,0 +1,22 @@
+"""Types follow a record through a chain of operators, and what does not fit is refused: `typed_chain.py`, checked."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+
+def test_a_strict_checker_follows_the_types_through_a_chain() -> None:
+    """Each line there that has to be refused says so; a checker that does not refuse it reports the comment."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pyright", str(HERE / "typed_chain.py")],
+        cwd=HERE.parents[1],
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
