@@ -23,7 +23,6 @@ from teleporter_lab.errors import NotFound, TeleporterError, Unauthorized, Unrea
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
-    from types import TracebackType
 
 URL_VARIABLE = "TELEPORTER_BROKER_URL"
 TOKEN_VARIABLE = "TELEPORTER_BROKER_TOKEN"
@@ -50,6 +49,8 @@ class Client:
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.url = url.rstrip("/")
+        self.credentials = (self.url, token)
+        """Two clients with the same ones speak to the same broker."""
         self._headers = {"Authorization": f"Bearer {token}"}
         self._http = httpx.AsyncClient(
             base_url=self.url,
@@ -86,9 +87,7 @@ class Client:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *exc: object) -> None:
         await self.close()
 
     async def close(self) -> None:

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from teleporter_lab.engine.stage import end_task
 from teleporter_lab.engine.supervision import Interrupted, cancel_requested
 
 if TYPE_CHECKING:
@@ -91,8 +92,6 @@ class Ahead(Generic[T]):
     async def close(self) -> None:
         """Stops an outstanding pull, waits until it has stopped, and closes what is above."""
         try:
-            if self._task is not None and not self._task.done():
-                self._task.cancel()
-                await asyncio.wait((self._task,))
+            await end_task(self._task)
         finally:
             await self.upstream.close()

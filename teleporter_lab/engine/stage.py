@@ -107,3 +107,10 @@ async def close_fully(close: Callable[[], Coroutine[Any, Any, None]]) -> None:
         closing.result()
     if cancelled is not None:
         raise cancelled
+
+
+async def end_task(task: asyncio.Task[Any] | None) -> None:
+    """Cancels `task` where it still runs, and waits until it has ended. Its outcome is nobody's any more."""
+    if task is not None and not task.done():
+        task.cancel()
+        await asyncio.wait((task,))

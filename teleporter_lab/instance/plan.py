@@ -5,6 +5,7 @@ Owns the order of those steps, so that a refresh can be refused while the old st
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
     from teleporter_lab.engine.run import Runtime
     from teleporter_lab.instance.addresses import Addresses
     from teleporter_lab.instance.link import Link
+
+
+log = logging.getLogger(__name__)
+
+PARTS = ("errorRules", "roller", "deadLetter")
+"""Fields of sources and sinks that are not carried out yet."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +68,8 @@ async def prepare(services: Services, key: Key) -> Plan:
     """
     documents = await DocumentReader(services.link, services.registry).read(key)
     rules = _rules(documents)
+    for sentence in not_carried_out(documents):
+        log.warning("%s", sentence)
     source = documents.template
     logic = await services.runtime.threads.submit(services.compiler.load, source, str(key))
     for used in documents.keys:
@@ -69,6 +78,14 @@ async def prepare(services: Services, key: Key) -> Plan:
         elif used.startswith("/variable/"):
             services.link.tell(LinkVariable(services.instance, used))
     return Plan(documents, logic, content_hash(source), rules)
+
+
+def not_carried_out(documents: StreamDocuments) -> list[str]:
+    """A sentence for each field that is set and that this version keeps without acting on it: never in silence."""
+    ends = [*documents.sources.values(), *documents.sinks.values()]
+    found = [(documents.key, "cron")] if documents.stream.cron else []
+    found += [(key, field) for key, node in ends for field in PARTS if node.document().get(field)]
+    return [f"{key}: {field} is kept, but this version does not carry it out." for key, field in found]
 
 
 def _rules(documents: StreamDocuments) -> Rules:

@@ -60,7 +60,7 @@ class Bridge:
         """A client of the broker called `name`, found anew when that broker was started anew. Raises Unreachable."""
         found = Client.find(None if name == DEFAULT_NAME else name)
         known = self._clients.get(name)
-        if known is not None and (known.url, known._headers) == (found.url, found._headers):
+        if known is not None and known.credentials == found.credentials:
             self._thread.run(found.close())
             return known
         if known is not None:

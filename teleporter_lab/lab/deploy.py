@@ -60,7 +60,7 @@ class Deployer:
     def __init__(self, client: BlockingClient) -> None:
         self._client = client
 
-    def deploy(self, key: Key, source: str, target: Key | None, dry_run: bool = False, cron: str = "") -> Deployment:
+    def deploy(self, key: Key, source: str, target: Key | None, dry_run: bool = False) -> Deployment:
         """Checks, saves, places and refreshes; then waits until the stream runs.
 
         Raises TemplateError, InvalidConfig (all problems), Unreachable; StreamError when it was given to an instance
@@ -69,7 +69,7 @@ class Deployer:
         if key.table is not Table.STREAM:
             raise InvalidKey(f"{key} is no stream; deploy to /stream/<namespace>/<task>/<name>.")
         check_cell(source)
-        documents = self._documents(key, source, target, cron)
+        documents = self._documents(key, source, target)
         self._validate(documents)
         digest = content_hash(source)
         if dry_run:
@@ -79,10 +79,8 @@ class Deployer:
         self._refresh([k for k in documents if k != key], key)
         return Deployment(key, digest, [str(k) for k in documents], self._settled(key))
 
-    def _documents(self, key: Key, source: str, target: Key | None, cron: str) -> dict[Key, dict[str, Any]]:
+    def _documents(self, key: Key, source: str, target: Key | None) -> dict[Key, dict[str, Any]]:
         stream = {**self._existing_stream(key), "template": source, "status": "NORMAL"}
-        if cron:
-            stream["cron"] = cron
         documents = {key: stream}
         if target is not None:
             documents |= place(key, target, self._structure(key))

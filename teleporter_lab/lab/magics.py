@@ -37,7 +37,7 @@ HELP = """\
 %%teleport config apply                     save many: the cell maps keys to values
 %teleport start|stop|restart|refresh KEY    command a stream
 broker = %teleport client                   the broker as an object, with every call of its REST interface
-%%teleport deploy KEY [--to embedded|INSTANCE|GROUP] [--cron …] [--dry-run]   run this cell as a stream
+%%teleport deploy KEY [--to embedded|INSTANCE|GROUP] [--dry-run]   run this cell as a stream
 Everywhere: --name N for a broker that is not called `default`."""
 
 
@@ -75,7 +75,6 @@ def _parser() -> _Parser:
         verb(command, "key")
     deploy = verb("deploy", "key")
     deploy.add_argument("--to", default="")
-    deploy.add_argument("--cron", default="")
     deploy.add_argument("--dry-run", action="store_true")
     return parser
 
@@ -194,7 +193,7 @@ class TeleportMagics(Magics):
         if arguments.to == "embedded":
             starts = not arguments.dry_run
             target = Key.parse(self.bridge.embed(key.ns, arguments.name) if starts else embedded_key(key.ns))
-        deployment = Deployer(client).deploy(key, cell or "", target, arguments.dry_run, arguments.cron)
+        deployment = Deployer(client).deploy(key, cell or "", target, arguments.dry_run)
         if deployment.dry_run:
             rows = [{"would save": saved} for saved in deployment.saved]
             return views.Table(f"{key} {deployment.hash}: checked, nothing saved", ("would save",), rows)

@@ -35,6 +35,23 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+COPY = "@stream_logic\ndef copy(s):\n    return s.source('rows').to(s.sink('lines'))\n"
+
+GATED = """
+import asyncio
+from pathlib import Path
+
+async def gate(row):
+    while row["id"] >= 50 and not Path(GATE).exists():
+        await asyncio.sleep(0.005)
+    return row
+
+@stream_logic
+def copy(s):
+    return s.source("rows").throttle(10, per=0.001).map_async(1, gate).to(s.sink("lines"))
+"""
+"""Lets 50 rows pass, in chunks of ten at the most, and the others once the gate is there."""
+
 
 @dataclass
 class Seat:

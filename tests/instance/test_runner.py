@@ -16,7 +16,7 @@ from teleporter_lab.instance.runner import SHOWN, StreamRunner, describe
 from teleporter_lab.rpc.messages import KVSave
 from teleporter_lab.testing.clock import FakeClock
 from tests.instance.conftest import STREAM, Desk
-from tests.instance.seat import Seat, seat_at
+from tests.instance.seat import COPY, GATED, Seat, seat_at
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -29,23 +29,6 @@ if TYPE_CHECKING:
 
 KEY = Key.parse(STREAM)
 SOURCE = Key.parse("/source/test/task/copy/rows")
-
-COPY = "@stream_logic\ndef copy(s):\n    return s.source('rows').to(s.sink('lines'))\n"
-
-GATED = """
-import asyncio
-from pathlib import Path
-
-async def gate(row):
-    while row["id"] >= 50 and not Path(GATE).exists():
-        await asyncio.sleep(0.005)
-    return row
-
-@stream_logic
-def copy(s):
-    return s.source("rows").throttle(10, per=0.001).map_async(1, gate).to(s.sink("lines"))
-"""
-"""Lets 50 rows pass, in chunks of ten at the most, and the others once the gate is there."""
 
 
 class Bench:

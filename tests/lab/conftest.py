@@ -11,7 +11,7 @@ import pytest
 
 from teleporter_lab.config.key import Key
 from teleporter_lab.lab.bridge import Bridge, embedded_key
-from tests.instance.seat import broker_in_thread
+from tests.instance.seat import GATED, broker_in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,23 +21,6 @@ if TYPE_CHECKING:
     from teleporter_lab.broker.daemon import Running
 
 NUMBERS = itertools.count(1)
-
-COPY = '@stream_logic\ndef copy(s):\n    return s.source("rows").to(s.sink("lines"))\n'
-
-GATED = """
-import asyncio
-from pathlib import Path
-
-async def gate(row):
-    while row["id"] >= 50 and not Path(GATE).exists():
-        await asyncio.sleep(0.005)
-    return row
-
-@stream_logic
-def copy(s):
-    return s.source("rows").throttle(10, per=0.001).map_async(1, gate).to(s.sink("lines"))
-"""
-"""Lets 50 rows pass, and the others once the gate is there."""
 
 
 @pytest.fixture(scope="module")

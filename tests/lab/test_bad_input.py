@@ -13,13 +13,13 @@ from teleporter_lab.blocking import LoopThread
 from teleporter_lab.broker.daemon import Options, running
 from teleporter_lab.daemon.connection_file import ConnectionFile
 from teleporter_lab.lab.magics import TeleportMagics
+from tests.instance.seat import COPY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 STREAM = "/stream/test/task/copy"
-COPY = '@stream_logic\ndef copy(s):\n    return s.source("rows").to(s.sink("lines"))\n'
 
 
 @pytest.fixture
@@ -61,6 +61,7 @@ def keys(magics: TeleportMagics) -> list[str]:
 @pytest.mark.parametrize(
     ("line", "cell", "sentence"),
     [
+        (f"deploy {STREAM} --cron 5", COPY, "unrecognized arguments: --cron 5"),
         ("fly", None, "invalid choice: 'fly'"),
         ("status --loud", None, "unrecognized arguments: --loud"),
         ("config get 'open", None, "cannot be read"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from teleporter_lab.config.document import MAX_TEXT
@@ -9,7 +11,10 @@ from teleporter_lab.config.key import Key
 from teleporter_lab.errors import InvalidConfig, InvalidKey, NotFound, Problem, StreamError, TemplateError
 from teleporter_lab.instance.logic import content_hash
 from teleporter_lab.lab.deploy import Deployer, check_cell, stream_view
-from tests.lab.conftest import COPY, Space
+from tests.instance.seat import COPY
+
+if TYPE_CHECKING:
+    from tests.lab.conftest import Space
 
 
 @pytest.fixture
@@ -97,7 +102,7 @@ def test_deployed_again_it_goes_on_with_the_new_text(space: Space, deployer: Dep
         str(space.stream), {"template": "old", "status": "STOPPED", "arguments": {"a": 1}, "name": "Mine"}
     )
     (space.folder / "gate").touch()
-    found = deployer.deploy(space.stream, space.gated + "\n", None, cron="")
+    found = deployer.deploy(space.stream, space.gated + "\n", None)
     assert found.saved == [str(space.stream)]
     space.until("COMPLETE")
     assert len(space.written) == 200

@@ -13,11 +13,13 @@ from teleporter_lab.daemon.connection_file import ConnectionFile
 from teleporter_lab.lab.live import LiveStream
 from teleporter_lab.lab.magics import TeleportMagics, register
 from teleporter_lab.lab.views import Document, Note, Table
-from tests.lab.conftest import COPY, Space
+from tests.instance.seat import COPY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from tests.lab.conftest import Space
 
 
 @pytest.fixture
@@ -211,7 +213,7 @@ def test_a_stream_is_deployed_watched_and_commanded(teleport: Desk) -> None:
     space = teleport.space
     key, task = str(space.stream), f"/stream/{space.ns}/task/"
     teleport.apply_ends()
-    live = teleport(f"deploy {key} --to embedded --cron ''", space.gated)
+    live = teleport(f"deploy {key} --to embedded", space.gated)
     assert isinstance(live, LiveStream)
     assert live.view["instance"] == str(space.embedded)
     assert [row["key"] for row in teleport("instance list").rows if space.ns in row["key"]] == [str(space.embedded)]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from teleporter_lab.engine.ahead import Ahead
 from teleporter_lab.engine.chunk import Chunk, Held
 from teleporter_lab.engine.operators import Operators
-from teleporter_lab.engine.stage import Stage, Through
+from teleporter_lab.engine.stage import Stage, Through, end_task
 from teleporter_lab.engine.supervision import attempt
 
 if TYPE_CHECKING:
@@ -122,9 +122,7 @@ class Gather(Through[T, T]):
 
     async def on_close(self) -> None:
         try:
-            if self._task is not None and not self._task.done():
-                self._task.cancel()
-                await asyncio.wait((self._task,))
+            await end_task(self._task)
         finally:
             await self.upstream.close()
 
