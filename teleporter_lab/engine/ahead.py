@@ -10,8 +10,8 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from teleporter_lab.engine.failure import Interrupted, cancel_requested
 from teleporter_lab.engine.stage import end_task
-from teleporter_lab.engine.supervision import Interrupted, cancel_requested
 
 if TYPE_CHECKING:
     from teleporter_lab.engine.chunk import Chunk

@@ -9,7 +9,7 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Self, TypeVar
 
-from teleporter_lab.engine.supervision import StoppedIteration
+from teleporter_lab.engine.failure import StoppedIteration
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,6 +1,7 @@
 """What travels between stages: a chunk of elements and the tokens that answer for them.
 
-Owns the rules of handing over. A chunk is never empty, its data is never changed once it was handed over (a source
+The data is a list, or a batch of columns (a pyarrow RecordBatch, whose elements are its rows), carried and split as it
+is. Owns the rules of handing over. A chunk is never empty, its data is never changed once it was handed over (a source
 may keep it to deliver it again), and it owns one reference on each of its tokens: whoever takes the chunk passes each
 reference on, or settles it, exactly once. What a stage still holds when it is closed is never settled, so that those
 records stay un-confirmed. Refuses to know positions or windows; `ack` does.
@@ -10,6 +11,8 @@ from __future__ import annotations
 
 from collections import deque
 from typing import TYPE_CHECKING, Generic, TypeVar
+
+from teleporter_lab.engine.columns import joined
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,11 +81,10 @@ def join(parts: Sequence[Chunk[T]]) -> Chunk[T]:
     """One chunk of all elements, answering for the records of all `parts`; the last token accounts for everything."""
     if len(parts) == 1:
         return parts[0]
-    data: list[T] = []
     tokens: list[Token] = []
     for part in parts:
-        data += part.data
         tokens += part.tokens
+    data = joined([part.data for part in parts])
     if tokens:
         for part in parts:
             _carry(part, tokens[-1])

@@ -7,10 +7,13 @@ fresh stages each time.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
 
 from teleporter_lab.engine.run import Runtime, execute
+from teleporter_lab.engine.stage import AtMost, end_task
 from teleporter_lab.engine.stages.asynchronous import Asynchronous
 from teleporter_lab.engine.stages.delivery import Delivering
 from teleporter_lab.engine.stages.errors import Recovering
@@ -20,7 +23,7 @@ from teleporter_lab.engine.stages.timing import Timing
 from teleporter_lab.engine.stages.transform import Transforming
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncGenerator, Callable, Coroutine
 
     from teleporter_lab.engine.kill_switch import KillSwitch
     from teleporter_lab.engine.run import Materializer
@@ -90,6 +93,33 @@ class Flow(
             return RunnableGraph(steps, sink.name, sink.end)
         return Sink(sink.name, sink.end, steps)
 
+    def with_attributes(
+        self, *, name: str | None = None, chunk: int | None = None, supervisor: Supervisor | None = None
+    ) -> Flow[In, Out]:
+        """This flow with attributes for all of it so far; what was set nearer to an operator wins.
+
+        `name` is what its last operator is called, in errors and for rules. `chunk` is the most elements its chunks
+        have: 1 makes each element run through all operators before the next is read. `supervisor` decides about
+        failures of its functions.
+        """
+        if chunk is not None and chunk < 1:
+            raise ValueError(f"chunk needs a size of 1 or more, not {chunk}")
+        flow = self
+        if name is not None and self.steps:
+            last = Flow[Any, Any](self.steps[-1:]).within(lambda m: m.within(name=name)).steps[0]
+            flow = Flow[In, Out]((*self.steps[:-1], replace(last, name=name)))
+        if supervisor is not None:
+            flow = flow.within(lambda m: m.within(name=m.name, supervisor=supervisor))
+        return flow if chunk is None else flow.then(f"chunk({chunk})", lambda _, up: AtMost(up, chunk))
+
+    def within(self, inside: Callable[[Materializer], Materializer]) -> Flow[In, Out]:
+        """This flow, whose stages share what `inside` makes in each run instead of what they would share."""
+
+        def attach(of: Step) -> Callable[[Materializer, Stage[Any] | None], Stage[Any]]:
+            return lambda m, upstream: of.attach(inside(m), upstream)
+
+        return Flow(tuple(replace(step, attach=attach(step)) for step in self.steps))
+
     def attach(self, m: Materializer, upstream: Stage[Any] | None = None) -> Stage[Out]:
         """Fresh stages for one run, below `upstream`."""
         for step in self.steps:
@@ -133,6 +163,49 @@ class Sink(Generic[In, M]):
         return " → ".join([*(step.name for step in self.steps), self.name])
 
 
+class Running(Generic[M]):
+    """A stream that was started: what its stages give to whoever started it, and the sink's result at its end."""
+
+    def __init__(self, run: Coroutine[Any, Any, M], values: list[Any], begun: asyncio.Event) -> None:
+        self._task = asyncio.ensure_future(run)
+        self._task.add_done_callback(lambda _: begun.set())
+        self._values = values
+
+    @property
+    def values(self) -> tuple[Any, ...]:
+        """What stages have published, source side first: queues, monitors, switches."""
+        return tuple(self._values)
+
+    def value(self, kind: type[T]) -> T:
+        """The one published value of that class. Raises LookupError when there is none, or more than one."""
+        found = [value for value in self._values if isinstance(value, kind)]
+        if len(found) != 1:
+            raise LookupError(f"The stream has published {len(found)} values of {kind.__name__}, not one.")
+        return found[0]
+
+    @property
+    def left(self) -> Any:
+        """The first value the source side has published, None when there is none."""
+        return self._values[0] if self._values else None
+
+    async def right(self) -> M:
+        """Waits for the end: the sink's result. Raises what the stream failed with."""
+        return await asyncio.shield(self._task)
+
+    async def both(self) -> tuple[Any, M]:
+        """`left`, and `right` when it is there."""
+        return self.left, await self.right()
+
+    @property
+    def done(self) -> bool:
+        """Whether the stream has ended, failed or was cancelled."""
+        return self._task.done()
+
+    async def cancel(self) -> None:
+        """Stops the stream hard, and waits until everything is closed."""
+        await end_task(self._task)
+
+
 @dataclass(frozen=True, slots=True)
 class RunnableGraph(Generic[M]):
     """A whole stream, from source to sink."""
@@ -154,10 +227,44 @@ class RunnableGraph(Generic[M]):
 
         Streams of one process share a `runtime`; without one, this run has its own.
         """
+        return await self._run(runtime, supervisor, None)
+
+    async def _run(
+        self,
+        runtime: Runtime | None,
+        supervisor: Supervisor | None,
+        started: Callable[[list[Any]], None] | None,
+    ) -> M:
         if runtime is not None:
-            return await execute(self, runtime, supervisor)
+            return await execute(self, runtime, supervisor, started)
         async with Runtime() as own:
-            return await execute(self, own, supervisor)
+            return await execute(self, own, supervisor, started)
+
+    @asynccontextmanager
+    async def start(
+        self, runtime: Runtime | None = None, supervisor: Supervisor | None = None
+    ) -> AsyncGenerator[Running[M]]:
+        """Starts the stream; inside the block its stages can be talked to, and leaving it waits for the end.
+
+            async with queue(16).map(parse).to(to_list()).start() as running:
+                await running.value(SourceQueue).offer("1")
+
+        An error in the block stops the stream. Raises what the stream failed with.
+        """
+        values: list[Any] = []
+        begun = asyncio.Event()
+
+        def started(published: list[Any]) -> None:
+            values.extend(published)
+            begun.set()
+
+        running = Running(self._run(runtime, supervisor, started), values, begun)
+        try:
+            await begun.wait()
+            yield running
+            await running.right()
+        finally:
+            await running.cancel()
 
     def __repr__(self) -> str:
         return " → ".join([*(step.name for step in self.steps), self.name])

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from teleporter_lab.engine.ahead import Ahead
 from teleporter_lab.engine.chunk import Chunk, join
+from teleporter_lab.engine.failure import FAILURES, cancel_requested, failure_of
 from teleporter_lab.engine.stage import Stage, Through, close_each
-from teleporter_lab.engine.supervision import FAILURES, Action, cancel_requested, failure_of, supervise
+from teleporter_lab.engine.supervision import Action, supervise
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -87,7 +88,7 @@ class _Pool(Through[A, B], Generic[A, B]):
     ) -> None:
         super().__init__(upstream)
         self._m = m
-        self._name = name
+        self._name = m.name or name
         self._function = function
         self._parallelism = parallelism
         self._pace = m.pace()

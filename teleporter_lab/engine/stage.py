@@ -59,6 +59,19 @@ class Through(Stage[T], Generic[A, T]):
         await self.upstream.close()
 
 
+class AtMost(Through[T, T]):
+    """Asks for `most` elements at a time, so that nothing above works on larger chunks."""
+
+    __slots__ = ("_most",)
+
+    def __init__(self, upstream: Stage[T], most: int) -> None:
+        super().__init__(upstream)
+        self._most = most
+
+    async def pull(self, n: int) -> Chunk[T] | None:
+        return await self.upstream.pull(min(n, self._most))
+
+
 class Terminal(Generic[M]):
     """The lower end of a stream: drives everything above it."""
 

@@ -17,8 +17,17 @@ from operator import length_hint
 from reprlib import Repr
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
+from teleporter_lab.engine.blocking import OneCall
 from teleporter_lab.engine.chunk import Chunk, account_change
-from teleporter_lab.engine.stage import Stage, Through, close_fully
+from teleporter_lab.engine.failure import (
+    FAILURES,
+    Interrupted,
+    RowsNeeded,
+    StoppedIteration,
+    cancel_requested,
+    failure_of,
+)
+from teleporter_lab.engine.stage import Stage, Through, close_each, close_fully
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,6 +46,13 @@ class Action(Enum):
     """Leave the element out and go on."""
     RETRY = "retry"
     """The same element again."""
+    RELOAD = "reload"
+    """Close, open, and the same element again; where there is nothing to open, like RETRY."""
+    DEAD_LETTER = "deadLetter"
+    """Put the element aside with its error and go on."""
+
+
+AGAIN = frozenset({Action.RETRY, Action.RELOAD})
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +77,30 @@ class Supervisor(Protocol):
     """Decides about failures; the error rules of a stream are one."""
 
     def decide(self, failure: Failure) -> Decision: ...
+
+
+class DeadLetters(Protocol):
+    """A place for elements that were put aside."""
+
+    async def put(self, failure: Failure) -> None:
+        """Stores the element with its error; when it returns both are stored. May be called again when cancelled."""
+        ...
+
+
+class NoPlaceForDeadLetters(RuntimeError):
+    """A rule said deadLetter in a stream that has no place for them."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The rule says deadLetter, and the stream has no place for dead letters: add dead_letter(sink)."
+        )
+
+
+async def put_aside(m: Materializer, failure: Failure) -> None:
+    """Stores the element as a dead letter. Raises NoPlaceForDeadLetters from its error where there is no place."""
+    if m.dead_letters is None:
+        raise NoPlaceForDeadLetters from failure.error
+    await m.dead_letters.put(failure)
 
 
 class StopOnError:
@@ -102,85 +142,61 @@ def explain(error: Exception, stage: str, element: Any) -> Exception:
     return error
 
 
-class StoppedIteration(RuntimeError):
-    """A user's function let a StopIteration escape, which would otherwise end the chunk without a word."""
-
-    def __init__(self) -> None:
-        super().__init__("The function raised StopIteration; give next() a default, or catch it inside.")
-
-
-FAILURES = (Exception, asyncio.CancelledError, SystemExit)
-"""What a user's function may fail with; a stream that exits must not take the process and the other streams with it."""
-
-
-class Exited(RuntimeError):
-    """A user's function called `sys.exit`, which ends its stream and nothing else."""
-
-    def __init__(self, code: object) -> None:
-        super().__init__(f"The function called sys.exit({code!r}); raise an error to fail the stream instead.")
-
-
-class Interrupted(RuntimeError):
-    """Something that was waited for was cancelled, although nobody cancelled the stream that waited for it."""
-
-    def __init__(self) -> None:
-        super().__init__("What was waited for was cancelled by somebody else.")
-
-
-def failure_of(error: BaseException) -> Exception:
-    """What a user's function failed with, in a form that is an error wherever it is raised again."""
-    if isinstance(error, StopIteration):
-        failure = StoppedIteration()
-    elif isinstance(error, SystemExit):
-        failure = Exited(error.code)
-    elif isinstance(error, Exception):
-        return error
-    else:
-        failure = Interrupted()
-    failure.__cause__ = error
-    return failure
-
-
-def cancel_requested() -> bool:
-    """Whether somebody has cancelled the running task, so that a CancelledError is meant for it."""
-    task = asyncio.current_task()
-    return task is None or task.cancelling() > 0
-
-
 def _exhausted(elements: Iterator[Any]) -> bool:
     """Whether a list's iterator was asked for one element too many; one that was cut short still knows its list."""
     return len(elements.__reduce__()) == 2  # type: ignore[arg-type]
 
 
 class _Broken(Generic[A, B]):
-    """A chunk in whose middle an element failed, and how far the work on it has come."""
+    """A chunk whose work was broken off by a failing element, or is being done in a thread, and how far it has come."""
 
-    __slots__ = ("chunk", "decision", "elements", "error", "out", "rest", "skipped", "tries")
+    __slots__ = ("aside", "chunk", "decision", "elements", "error", "out", "rest", "skipped", "todo", "tries")
 
-    def __init__(self, chunk: Chunk[A], elements: Iterator[A], out: list[B], error: Exception) -> None:
+    def __init__(self, chunk: Chunk[A], elements: Iterator[A], out: list[B], error: Exception | None) -> None:
         self.chunk = chunk
         self.elements = elements
         self.out = out
-        self.error: Exception | None = error
+        self.error = error
+        """What is to be decided about."""
+        self.todo = elements if error is None else None
+        """What is worked next: one element again, or all that are left."""
         self.tries = 1
         self.skipped = 0
+        self.aside = 0
         self.decision: Decision | None = None
         """Taken, and not carried out yet."""
         self.rest: Chunk[B] | None = None
         """Ready to go out."""
 
+    @property
+    def element(self) -> A:
+        """The one that failed."""
+        data = self.chunk.data
+        return data[len(data) - length_hint(self.elements) - 1]
+
+    def worked(self, error: Exception | None) -> None:
+        """What was to do is done, or has failed with `error`."""
+        again, self.todo, self.error = self.todo is not self.elements, None, error
+        self.tries = self.tries + 1 if again and error is not None else 1
+        if again and error is None:
+            self.todo = self.elements
+
 
 class Supervised(Through[A, B], Generic[A, B]):
-    """An operator that calls a user's function for each element; subclasses say how a run of elements is worked."""
+    """An operator that calls a user's function for each element; subclasses say how a run of elements is worked.
 
-    __slots__ = ("_broken", "_busy", "_failure", "_run", "name", "over")
+    With `blocking` the work is done in a driver thread, a chunk a call.
+    """
 
-    def __init__(self, upstream: Stage[A], m: Materializer, name: str) -> None:
+    __slots__ = ("_broken", "_busy", "_calls", "_failure", "_run", "name", "over")
+
+    def __init__(self, upstream: Stage[A], m: Materializer, name: str, blocking: bool = False) -> None:
         super().__init__(upstream)
-        self.name = name
+        self.name = m.name or name
         self._run = m
         self._busy = m.busy
         self._broken: _Broken[A, B] | None = None
+        self._calls: OneCall[Exception | None] | None = OneCall(m.runtime.threads) if blocking else None
         self._failure: Exception | None = None
         self.over = False
         """Set by an operator that has seen enough: what is above is closed after this chunk."""
@@ -207,21 +223,28 @@ class Supervised(Through[A, B], Generic[A, B]):
                 return given
 
     def _worked(self, chunk: Chunk[A]) -> Chunk[B] | None:
-        """The results of a chunk; None when there are none, or when it broke."""
-        elements = iter(chunk.data)
+        """The results of a chunk; None when there are none, when it broke, or when a thread has to do it."""
+        data = chunk.data
+        if type(data) is not list:
+            self._failure = RowsNeeded(self.name)
+            chunk.nack(self._failure)
+            return None
+        elements = iter(data)
         out: list[B] = []
-        error = self._guarded(elements, out)
-        if error is None:
+        error = self._guarded(elements, out) if self._calls is None else None
+        if error is None and self._calls is None:
             return self._given(chunk, out)
         self._broken = _Broken(chunk, elements, out, error)
         return None
 
-    def _given(self, chunk: Chunk[A], out: list[B], skipped: int = 0) -> Chunk[B] | None:
+    def _given(self, chunk: Chunk[A], out: list[B], skipped: int = 0, aside: int = 0) -> Chunk[B] | None:
         """What goes down of a chunk that was worked to its end; None when that is nothing."""
         if chunk.tokens:
             if skipped:
                 chunk.tokens[-1].account("skipped", skipped)
-            account_change(chunk.tokens, len(chunk) - skipped, len(out))
+            if aside:
+                chunk.tokens[-1].account("dead_lettered", aside)
+            account_change(chunk.tokens, len(chunk) - skipped - aside, len(out))
         if out:
             return Chunk(out, chunk.tokens)
         chunk.confirm()
@@ -234,7 +257,8 @@ class Supervised(Through[A, B], Generic[A, B]):
         except FAILURES as error:
             return failure_of(error)  # nothing is awaited in there, so no cancellation is meant for us
         finally:
-            self._busy.seconds += time.perf_counter() - started
+            if self._calls is None:
+                self._busy.seconds += time.perf_counter() - started
         return None if _exhausted(elements) else StoppedIteration()
 
     async def _mend(self, broken: _Broken[A, B], n: int) -> Chunk[B] | None:
@@ -244,7 +268,7 @@ class Supervised(Through[A, B], Generic[A, B]):
             if self._failure is not None:
                 broken.rest = self._part(broken, self._failure)
             else:
-                broken.rest = self._given(broken.chunk, broken.out, broken.skipped)
+                broken.rest = self._given(broken.chunk, broken.out, broken.skipped, broken.aside)
         given = broken.rest
         self._broken = None
         if given is not None and len(given) > n:
@@ -253,28 +277,39 @@ class Supervised(Through[A, B], Generic[A, B]):
         return given
 
     async def _rescue(self, broken: _Broken[A, B]) -> None:
-        """Works on after the error, element by element where it must. Sets `_failure` on stop."""
-        while (error := broken.error) is not None:
-            data = broken.chunk.data
-            element = data[len(data) - length_hint(broken.elements) - 1]
-            decision = broken.decision
-            if decision is None:
-                decision = self._run.supervisor.decide(Failure(error, self.name, element, broken.tries))
-            if decision.action is Action.STOP:
-                self._failure = explain(error, self.name, element)
-                return
-            broken.decision = decision
-            await wait_before(decision, self._run)
-            broken.decision = None
-            if decision.action is Action.RETRY:
-                broken.error = self._guarded(iter([element]), broken.out)
-                broken.tries += 1
+        """Works on after an error, element by element where it must. Sets `_failure` on stop."""
+        while self._failure is None:
+            if broken.todo is not None:
+                if self._calls is None:
+                    broken.worked(self._guarded(broken.todo, broken.out))
+                else:
+                    broken.worked(await self._calls.call(self._guarded, broken.todo, broken.out))
+            elif broken.error is not None:
+                await self._decide(broken, broken.error)
             else:
-                broken.error = None
-                broken.skipped += 1
-            if broken.error is None:
-                broken.error = self._guarded(broken.elements, broken.out)
-                broken.tries = 1
+                return
+
+    async def _decide(self, broken: _Broken[A, B], error: Exception) -> None:
+        """What becomes of the element that failed with `error`."""
+        element = broken.element
+        failure = Failure(error, self.name, element, broken.tries)
+        decision = broken.decision or self._run.supervisor.decide(failure)
+        if decision.action is Action.STOP:
+            self._failure = explain(error, self.name, element)
+            return
+        broken.decision = decision
+        await wait_before(decision, self._run)
+        if decision.action is Action.DEAD_LETTER:
+            try:
+                await put_aside(self._run, failure)
+            except Exception as lost:  # noqa: BLE001 - raised when everything before it went out
+                self._failure = explain(lost, self.name, element)
+                return
+            broken.aside += 1
+        elif decision.action is Action.RESUME:
+            broken.skipped += 1
+        broken.decision = broken.error = None
+        broken.todo = iter([element]) if decision.action in AGAIN else broken.elements
 
     def _part(self, broken: _Broken[A, B], failure: Exception) -> Chunk[B] | None:
         """What came before the failed element; the error itself is raised by the next pull."""
@@ -287,10 +322,16 @@ class Supervised(Through[A, B], Generic[A, B]):
         chunk.nack(failure)
         return Chunk(broken.out, chunk.tokens)
 
+    async def on_close(self) -> None:
+        if self._calls is None:
+            await self.upstream.close()
+        else:
+            await close_each(self._calls.settle, self.upstream.close)
+
 
 async def wait_before(decision: Decision, m: Materializer) -> None:
     """The delay of a decision; a retry without one lets others run, or it could never be stopped."""
-    if decision.delay > 0 or decision.action is Action.RETRY:
+    if decision.delay > 0 or decision.action in AGAIN:
         await m.clock.sleep(max(decision.delay, 0.0))
 
 
@@ -307,15 +348,21 @@ async def attempt(upstream: Stage[A], n: int) -> Chunk[A] | Exception | None:
 
 
 async def supervise(m: Materializer, name: str, call: Callable[[], Any], element: Any, error: Exception) -> Action:
-    """The decision loop for one asynchronous call that failed with `error`; raises the error on stop."""
+    """The decision loop for one asynchronous call that failed with `error`; raises the error on stop.
+
+    RETRY: the call was made again and went well. RESUME: the element is left out. DEAD_LETTER: it was put aside.
+    """
     tries = 1
     while True:
-        decision = m.supervisor.decide(Failure(error, name, element, tries))
+        failure = Failure(error, name, element, tries)
+        decision = m.supervisor.decide(failure)
         if decision.action is Action.STOP:
             raise explain(error, name, element)
         await wait_before(decision, m)
-        if decision.action is Action.RESUME:
-            return Action.RESUME
+        if decision.action is Action.DEAD_LETTER:
+            await put_aside(m, failure)
+        if decision.action not in AGAIN:
+            return decision.action
         try:
             await call()
         except Exception as again:  # noqa: BLE001 - this is the supervision

@@ -7,121 +7,45 @@ does, and has the table of sources. An operator that is missing here fails `test
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from teleporter_lab.engine.ack import AckWindow
-from teleporter_lab.engine.graph import Flow, flow
-from teleporter_lab.engine.kill_switch import KillSwitch
+from teleporter_lab.engine.graph import Flow
 from teleporter_lab.engine.operators import Operators
 from teleporter_lab.engine.stages.sinks import ignore, to_list
-from teleporter_lab.engine.stages.sources import (
-    iterate,
-)
 from teleporter_lab.engine.supervision import Resume
 from teleporter_lab.testing.laws import Witness, drain, drain_with_cuts
 from teleporter_lab.testing.probes import SourceProbe, pulled
+from tests.engine.laws.case import INPUT, Case
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from teleporter_lab.engine.chunk import Chunk
 
-INPUT = list(range(10))
-
-
-async def later(x: int) -> int:
-    for _ in range(x % 3):
-        await asyncio.sleep(0)
-    return x * 10
-
-
-def twice(xs: list[int]) -> list[int]:
-    return [x for x in xs for _ in "ab"]
-
-
-@dataclass(frozen=True)
-class Case:
-    """An operator below a source of 0..9, and what comes out."""
-
-    name: str
-    flow: Callable[[Flow[Any, Any]], Flow[Any, Any]]
-    out: list[Any]
-    ordered: bool = True
-    """Whether what comes out has one order."""
-    counts: bool = True
-    """Whether every record that was read is settled at the end of the stream."""
-
-    @property
-    def operator(self) -> str:
-        return self.name.partition(",")[0]
-
-
-CASES = [
-    Case("map", lambda f: f.map(lambda x: x + 1), list(range(1, 11))),
-    Case("filter", lambda f: f.filter(lambda x: x % 2), [1, 3, 5, 7, 9]),
-    Case("filter, nothing left", lambda f: f.filter(lambda _: False), []),
-    Case("filter_not", lambda f: f.filter_not(lambda x: x % 2), [0, 2, 4, 6, 8]),
-    Case("map_concat", lambda f: f.map_concat(lambda x: [x] * (x % 3)), [1, 2, 2, 4, 5, 5, 7, 8, 8]),
-    Case("map_concat, many", lambda f: f.map_concat(lambda x: [x] * 30), [x for x in INPUT for _ in range(30)]),
-    Case("scan", lambda f: f.scan(0, lambda a, x: a + x), [0, 1, 3, 6, 10, 15, 21, 28, 36, 45]),
-    Case("take", lambda f: f.take(3), [0, 1, 2]),
-    Case("take, none", lambda f: f.take(0), []),
-    Case("take_while", lambda f: f.take_while(lambda x: x < 4), [0, 1, 2, 3]),
-    Case("drop", lambda f: f.drop(4), [4, 5, 6, 7, 8, 9]),
-    Case("drop_while", lambda f: f.drop_while(lambda x: x < 8), [8, 9]),
-    Case("grouped", lambda f: f.grouped(4), [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]),
-    Case("grouped_within", lambda f: f.grouped_within(4, 60.0), [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]),
-    Case("throttle", lambda f: f.throttle(1000, 1.0), INPUT),
-    Case("idle_timeout", lambda f: f.idle_timeout(60.0), INPUT),
-    Case("map_async", lambda f: f.map_async(3, later), [x * 10 for x in INPUT]),
-    Case("map_async, alone", lambda f: f.map_async(1, later), [x * 10 for x in INPUT]),
-    Case("map_async_unordered", lambda f: f.map_async_unordered(3, later), [x * 10 for x in INPUT], ordered=False),
-    Case("map_blocking", lambda f: f.map_blocking(lambda xs: [x + 1 for x in xs]), list(range(1, 11))),
-    Case(
-        "map_blocking, more",
-        lambda f: f.map_blocking(twice),
-        [x for x in INPUT for _ in "ab"],
-    ),
-    Case("merge", lambda f: f.merge(iterate([100, 101])), [*INPUT, 100, 101], ordered=False),
-    Case("concat", lambda f: f.concat(iterate([100, 101])), [*INPUT, 100, 101]),
-    Case("zip", lambda f: f.zip(iterate("abcdefghij")), list(zip(INPUT, "abcdefghij", strict=True))),
-    Case("zip, shorter", lambda f: f.zip(iterate("ab")), [(0, "a"), (1, "b")], counts=False),
-    Case("also_to", lambda f: f.also_to(ignore()), INPUT),
-    Case("also_to, one that leaves", lambda f: f.also_to(flow().take(2).to(ignore())), INPUT),
-    Case("divert_to", lambda f: f.divert_to(ignore(), when=lambda x: x > 6), list(range(7))),
-    Case("recover", lambda f: f.recover(lambda _: -1), INPUT),
-    Case("map_error", lambda f: f.map_error(lambda e: e), INPUT),
-    Case("kill_switch", lambda f: f.kill_switch(KillSwitch()), INPUT),
-    Case("watch_termination", lambda f: f.watch_termination(lambda _: None), INPUT),
-    Case("source_ack", lambda f: f.source_ack(AckWindow(7)), INPUT),
-    Case("via", lambda f: f.via(flow().map(str)), [str(x) for x in INPUT]),
-    Case("map, in a long chain", lambda f: f.map(str).grouped(2).map_concat(list).map_async(2, echo).map(int), INPUT),
+CASES: list[Case] = [
+    case
+    for path in sorted((Path(__file__).parent / "laws").glob("*.py"))
+    if path.stem != "case"
+    for case in import_module(f"tests.engine.laws.{path.stem}").CASES
 ]
 EVERY = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-SIDE_SINKS = {"also_to", "divert_to"}
-"""Their side sinks go on when the flow below them is closed, as long as there is input."""
-
-OWN_SOURCES = {"merge", "concat"}
-"""They give more than what comes from above."""
-
-
-async def echo(x: Any) -> Any:
-    return x
+ENDS = {"broadcast"}
+"""Methods that end a flow, so that there is nothing to pull below them; `stages/` has their tests."""
 
 
 def test_every_operator_is_in_the_table() -> None:
     families = [base for base in Flow.__mro__ if issubclass(base, Operators) and base not in (Flow, Operators)]
     operators = {name for family in families for name in vars(family) if not name.startswith("_")}
-    assert operators - {"broadcast"} <= {case.operator for case in CASES}
+    assert operators - ENDS <= {case.operator for case in CASES}
 
 
-def but(*names: str) -> Any:
-    """The table without some operators or cases."""
-    left = [case for case in CASES if case.operator not in names and case.name not in names]
-    return pytest.mark.parametrize("case", left, ids=lambda case: case.name)
+def where(choose: Callable[[Case], bool]) -> Any:
+    """The rows of the table for which `choose` is true."""
+    return pytest.mark.parametrize("case", [case for case in CASES if choose(case)], ids=lambda case: case.name)
 
 
 def same(found: list[Any], case: Case) -> bool:
@@ -147,14 +71,11 @@ async def test_it_gives_what_it_should_and_never_more_than_asked(
     assert source.closes == 1
 
 
-ONE_TO_ONE: list[Case] = [
-    case
-    for case in CASES
-    if len(case.out) == len(INPUT) and case.operator not in {*SIDE_SINKS, *OWN_SOURCES} and "chain" not in case.name
-]
+def one_to_one(case: Case) -> bool:
+    return len(case.out) == len(INPUT) and not case.side and not case.own and case.reads_exactly
 
 
-@pytest.mark.parametrize("case", ONE_TO_ONE, ids=lambda case: case.name)
+@where(one_to_one)
 async def test_take_below_it_reads_just_what_it_takes(case: Case) -> None:
     source = SourceProbe([list(range(100))])
     async with pulled(case.flow(source.as_source()).take(3)) as stage:
@@ -181,7 +102,7 @@ async def test_take_while_reads_few_beyond_its_end() -> None:
 # ---------------------------------------------------------------------------------------------------------- tokens
 
 
-@but("source_ack", "zip, shorter")
+@where(lambda case: case.counts and case.operator != "source_ack")
 @pytest.mark.parametrize("demands", [(1,), (3,), (1000,), (4, 1)], ids=str)
 async def test_every_token_is_settled_exactly_once(case: Case, demands: tuple[int, ...]) -> None:
     window = Witness()
@@ -191,7 +112,7 @@ async def test_every_token_is_settled_exactly_once(case: Case, demands: tuple[in
     window.check_all_settled()
 
 
-@but("filter, nothing left", "take, none", "drop", "drop_while", "source_ack", "map_concat")
+@where(lambda case: not case.unsettled)
 async def test_what_is_held_when_it_is_closed_stays_unconfirmed(case: Case) -> None:
     """The first record is never written, so nothing may be committed, whatever else was held back or read ahead."""
     window = Witness()
@@ -245,20 +166,19 @@ async def test_an_error_comes_after_all_that_came_before_it(case: Case) -> None:
     before = [[0, 1], [2]]
     found, error = await outcome(case, source := SourceProbe([*before, OSError("lost")]))
     whole, _ = await outcome(case, SourceProbe(before))
-    if case.name in {"take", "take, none", "zip, shorter"}:
+    if case.early:
         assert not error, "it had ended before the error"
-    elif case.operator in OWN_SOURCES:
-        assert error
-        assert [x for x in found if x < 100] == [0, 1, 2]
-    elif case.operator == "recover":
-        assert (found, error) == ([*whole, -1], "")
+    elif case.recovers is not None:
+        assert (found, error) == ([*whole, *case.recovers], "")
     else:
         assert error == "lost"
-        assert found == whole if case.ordered else sorted(found) == sorted(whole)
+        added, wanted = [x for x in found if x in case.own], [x for x in whole if x not in case.own]
+        given = [x for x in found if x not in added]
+        assert given == wanted if case.ordered else sorted(given) == sorted(wanted)
     assert source.closes == 1
 
 
-@but("take", "zip, shorter", "recover", *SIDE_SINKS)
+@where(lambda case: not case.early and not case.side and case.recovers is None)
 async def test_an_error_stays(case: Case) -> None:
     source = SourceProbe([[0, 1], OSError("lost"), [2, 3]])
     async with pulled(case.flow(source.as_source())) as stage:
@@ -278,7 +198,7 @@ async def test_an_error_stays(case: Case) -> None:
 # ----------------------------------------------------------------------------------------------------------- close
 
 
-@but(*SIDE_SINKS)
+@where(lambda case: not case.side)
 @pytest.mark.parametrize("pulls", [0, 1])
 async def test_closing_reaches_the_source_once(case: Case, pulls: int) -> None:
     source = SourceProbe([INPUT], wait=True)

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from teleporter_lab.engine.blocking import OneCall
 from teleporter_lab.engine.chunk import Chunk, account_change
+from teleporter_lab.engine.failure import failure_of
 from teleporter_lab.engine.operators import Operators, named
 from teleporter_lab.engine.pool import MapAsync, MapAsyncUnordered
 from teleporter_lab.engine.stage import Stage, Through, close_each
 from teleporter_lab.engine.stages.transform import Narrow
-from teleporter_lab.engine.supervision import explain, failure_of
+from teleporter_lab.engine.supervision import explain
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from teleporter_lab.engine.blocking import OneCall
 from teleporter_lab.engine.chunk import Chunk
+from teleporter_lab.engine.failure import failure_of
 from teleporter_lab.engine.graph import Source, source
 from teleporter_lab.engine.stage import Stage
-from teleporter_lab.engine.supervision import failure_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator

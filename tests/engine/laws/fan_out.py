@@ -1,0 +1,13 @@
+"""Rows of the law suite: fan_out."""
+
+from __future__ import annotations
+
+from teleporter_lab.engine.graph import flow
+from teleporter_lab.engine.stages.sinks import ignore
+from tests.engine.laws.case import INPUT, Case
+
+CASES = [
+    Case("also_to", lambda f: f.also_to(ignore()), INPUT, side=True),
+    Case("also_to, one that leaves", lambda f: f.also_to(flow().take(2).to(ignore())), INPUT, side=True),
+    Case("divert_to", lambda f: f.divert_to(ignore(), when=lambda x: x > 6), list(range(7)), side=True),
+]
