@@ -14,5 +14,10 @@ async def echo(x: Any) -> Any:
 
 CASES = [
     Case("via", lambda f: f.via(flow().map(str)), [str(x) for x in INPUT]),
-    Case("map, in a long chain", lambda f: f.map(str).grouped(2).map_concat(list).map_async(2, echo).map(int), INPUT, reads_exactly=False),
+    Case(
+        "map, in a long chain",
+        lambda f: f.map(str).grouped(2).map_concat(list).map_async(2, echo).map(int),
+        INPUT,
+        reads_exactly=False,
+    ),
 ]
