@@ -29,6 +29,16 @@ def arrow(module: str = "pyarrow") -> ModuleType:
         ) from error
 
 
+def is_rows(data: Any) -> bool:
+    """Whether a chunk's data is a list of elements, not a batch of columns."""
+    return type(data) is list
+
+
+def first_row(data: Any) -> Any:
+    """The first element, as people see it: of a batch a dict."""
+    return data[0] if is_rows(data) else data.slice(0, 1).to_pylist()[0]
+
+
 def joined(parts: Sequence[Any]) -> Any:
     """The data of several chunks as one: lists as a list, batches as a batch of the schema of the first.
 
@@ -43,3 +53,42 @@ def joined(parts: Sequence[Any]) -> Any:
         return pyarrow.concat_batches(parts)
     except pyarrow.ArrowInvalid as error:
         raise ColumnsMismatch(f"Batches of different schemas meet here: {error}") from error
+
+
+def one_batch(columns: Any) -> Any:
+    """A RecordBatch of what a function gave: a RecordBatch as it is, a Table joined to one; None and 0 rows are None.
+
+    Raises TypeError for anything else.
+    """
+    if columns is None:
+        return None
+    pyarrow: Any = arrow()
+    if isinstance(columns, pyarrow.Table):
+        batches = columns.combine_chunks().to_batches()
+        return batches[0] if batches else None
+    if not isinstance(columns, pyarrow.RecordBatch):
+        raise TypeError(f"A function for batches gives a RecordBatch, a Table or None, not {type(columns).__name__}.")
+    return columns if columns.num_rows else None
+
+
+def filtered(batch: Any, expression: Any) -> Any:
+    """The rows for which `expression` is true; None when there are none."""
+    acero: Any = arrow("pyarrow.acero")
+    return _planned(batch, acero.Declaration("filter", acero.FilterNodeOptions(expression)))
+
+
+def evaluate(batch: Any, expressions: Sequence[Any]) -> list[Any]:
+    """A column for each expression over the columns of `batch`."""
+    acero: Any = arrow("pyarrow.acero")
+    names = [str(i) for i in range(len(expressions))]
+    result = _planned(batch, acero.Declaration("project", acero.ProjectNodeOptions(list(expressions), names)))
+    return list(result.columns)
+
+
+def _planned(batch: Any, plan: Any) -> Any:
+    """Runs a one-step plan in the calling thread: handing it to others costs more than most batches take."""
+    pyarrow: Any = arrow()
+    acero: Any = arrow("pyarrow.acero")
+    table = pyarrow.Table.from_batches([batch])
+    begin = acero.Declaration("table_source", acero.TableSourceNodeOptions(table))
+    return one_batch(acero.Declaration.from_sequence([begin, plan]).to_table(use_threads=False))

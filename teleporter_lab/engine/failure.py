@@ -19,6 +19,15 @@ class RowsNeeded(TypeError):
         )
 
 
+class ColumnsNeeded(TypeError):
+    """An operator that works on batches of columns got rows, or a function gave something else."""
+
+    def __init__(self, stage: str, found: str = "this stream carries rows here") -> None:
+        super().__init__(
+            f"{stage} works on columns and {found}: put to_batches() above it, or read with columnar=True."
+        )
+
+
 class StoppedIteration(RuntimeError):
     """A user's function let a StopIteration escape, which would otherwise end the chunk without a word."""
 

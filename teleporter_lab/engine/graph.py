@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
 from teleporter_lab.engine.run import Runtime, execute
 from teleporter_lab.engine.stage import AtMost, end_task
 from teleporter_lab.engine.stages.asynchronous import Asynchronous
+from teleporter_lab.engine.stages.columnar import Columnar
 from teleporter_lab.engine.stages.delivery import Delivering
 from teleporter_lab.engine.stages.errors import Recovering
 from teleporter_lab.engine.stages.fan_in import FanIn
 from teleporter_lab.engine.stages.fan_out import FanOut
 from teleporter_lab.engine.stages.timing import Timing
 from teleporter_lab.engine.stages.transform import Transforming
+from teleporter_lab.engine.stages.watching import Watching
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine
@@ -49,6 +51,10 @@ class Step:
     attach: Callable[[Materializer, Stage[Any] | None], Stage[Any]]
     starts: bool = False
     """Whether a stream begins here."""
+    parts: tuple[Step, ...] = ()
+    """The steps it is made of, where it encloses a part of the blueprint."""
+    enclose: Callable[[tuple[Step, ...]], Step] | None = None
+    """The same step around other parts."""
 
 
 class Flow(
@@ -59,6 +65,8 @@ class Flow(
     FanOut[In, Out],
     Recovering[In, Out],
     Delivering[In, Out],
+    Watching[In, Out],
+    Columnar[In, Out],
     Generic[In, Out],
 ):
     """Takes elements of type `In`, gives elements of type `Out`. A `Source[T]` is a `Flow[Nothing, T]`."""
@@ -112,8 +120,18 @@ class Flow(
             flow = flow.within(lambda m: m.within(name=m.name, supervisor=supervisor))
         return flow if chunk is None else flow.then(f"chunk({chunk})", lambda _, up: AtMost(up, chunk))
 
+    def enclosed(self, name: str, attach: Callable[[Materializer, Flow[In, Out], Any], Stage[Any]]) -> Flow[In, Out]:
+        """This flow as one step: `attach(m, flow, upstream)` makes its stages in each run, and what surrounds them."""
+
+        def enclose(parts: tuple[Step, ...]) -> Step:
+            flow = Flow[In, Out](parts)
+            starts = bool(parts) and parts[0].starts
+            return Step(name, lambda m, upstream: attach(m, flow, upstream), starts, parts, enclose)
+
+        return Flow((enclose(self.steps),))
+
     def within(self, inside: Callable[[Materializer], Materializer]) -> Flow[In, Out]:
-        """This flow, whose stages share what `inside` makes in each run instead of what they would share."""
+        """This flow, each of whose steps is attached with an `inside(m)` of its own: for attributes."""
 
         def attach(of: Step) -> Callable[[Materializer, Stage[Any] | None], Stage[Any]]:
             return lambda m, upstream: of.attach(inside(m), upstream)
@@ -127,7 +145,13 @@ class Flow(
         return cast("Stage[Out]", upstream)
 
     def __repr__(self) -> str:
-        return " → ".join(step.name for step in self.steps) or "(empty flow)"
+        return shown(self.steps) or "(empty flow)"
+
+
+def shown(steps: tuple[Step, ...], *last: str) -> str:
+    """A chain as people read it: `iterate → map(parse) → ignore`."""
+    names = (name for step in steps for name in ((shown(step.parts), step.name) if step.parts else (step.name,)))
+    return " → ".join([*names, *last])
 
 
 Source = Flow[Nothing, T]
@@ -160,7 +184,7 @@ class Sink(Generic[In, M]):
         return self.end(m, Flow[In, Any](self.steps).attach(m, upstream))
 
     def __repr__(self) -> str:
-        return " → ".join([*(step.name for step in self.steps), self.name])
+        return shown(self.steps, self.name)
 
 
 class Running(Generic[M]):
@@ -206,6 +230,14 @@ class Running(Generic[M]):
         await end_task(self._task)
 
 
+def _switched(steps: tuple[Step, ...], switch: KillSwitch) -> tuple[Step, ...]:
+    """The steps with `switch` directly below the source they start with."""
+    first, rest = steps[0], steps[1:]
+    if first.enclose is not None:
+        return (first.enclose(_switched(first.parts, switch)), *rest)
+    return (*Flow[Any, Any]((first,)).kill_switch(switch).steps, *rest)
+
+
 @dataclass(frozen=True, slots=True)
 class RunnableGraph(Generic[M]):
     """A whole stream, from source to sink."""
@@ -219,8 +251,7 @@ class RunnableGraph(Generic[M]):
 
     def stopped_by(self, switch: KillSwitch) -> RunnableGraph[M]:
         """The same graph with `switch` directly below the source it starts with."""
-        switched = Flow[Any, Any](self.steps[:1]).kill_switch(switch)
-        return RunnableGraph((*switched.steps, *self.steps[1:]), self.name, self.end)
+        return RunnableGraph(_switched(self.steps, switch), self.name, self.end)
 
     async def run(self, runtime: Runtime | None = None, supervisor: Supervisor | None = None) -> M:
         """Runs to the end; the sink's result. Raises what the stream failed with; cancelling stops the stream.
@@ -267,4 +298,4 @@ class RunnableGraph(Generic[M]):
             await running.cancel()
 
     def __repr__(self) -> str:
-        return " → ".join([*(step.name for step in self.steps), self.name])
+        return shown(self.steps, self.name)

@@ -1,6 +1,6 @@
 """A switch that ends streams from outside: softly (what was read still goes down) or with an error.
 
-Owns the switch; `stages/delivery` puts it into a stream. One switch may stop many streams, and its place in a stream
+Owns the switch; `stages/watching` puts it into a stream. One switch may stop many streams, and its place in a stream
 decides what drains: what is above it is closed, what is below runs on to the end.
 """
 
@@ -37,12 +37,14 @@ class Waiting:
 
 
 class KillSwitch:
-    """Passed to `flow.kill_switch(switch)`; `shutdown` and `abort` work once, the first one counts."""
+    """Passed to `flow.kill_switch(switch)`; `shutdown`, `abort` and `drain` work once, the first one counts."""
 
     def __init__(self) -> None:
         self._fired = False
         self._error: Exception | None = None
         self._waiting: set[Waiting] = set()
+        self._streams = 0
+        self._drained: set[asyncio.Future[None]] = set()
 
     @property
     def fired(self) -> bool:
@@ -60,6 +62,28 @@ class KillSwitch:
     def abort(self, error: Exception) -> None:
         """Fails the streams with `error`."""
         self._fire(error)
+
+    async def drain(self) -> None:
+        """Like `shutdown`, and returns when all streams it stands in have ended, with everything below it written."""
+        self.shutdown()
+        while self._streams:
+            drained: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._drained.add(drained)
+            try:
+                await drained
+            finally:
+                self._drained.discard(drained)
+
+    def join(self) -> None:
+        """It stands in one more stream."""
+        self._streams += 1
+
+    def part(self) -> None:
+        """One of its streams has ended."""
+        self._streams -= 1
+        for drained in self._drained:
+            if not self._streams and not drained.done():
+                drained.set_result(None)
 
     def _fire(self, error: Exception | None) -> None:
         if self._fired:

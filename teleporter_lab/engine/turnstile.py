@@ -25,6 +25,9 @@ TARGET = 0.003
 MAX_CHUNK = 1024
 """Elements a chunk holds at the most; more gains nothing and leaves the processor's cache."""
 
+MAX_ROWS = 65_536
+"""Rows a batch of columns holds at the most."""
+
 
 @dataclass(frozen=True, slots=True)
 class TurnstileStatistics:

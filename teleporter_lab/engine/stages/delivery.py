@@ -1,26 +1,30 @@
-"""Operators of delivery and of watching: source_ack, kill_switch, watch_termination.
+"""Operators of delivery, which are ours: source_ack, confirm, switch_channel, dead_letter, dedupe_window.
 
-Owns where a record gets its token, and how a stream is stopped and watched from outside.
+Owns where a record gets its token, where it loses it before the sink does, and where elements go that a rule put aside
+(`dead_letters` has the place itself).
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 
 from teleporter_lab.engine.chunk import Chunk
-from teleporter_lab.engine.operators import Operators
-from teleporter_lab.engine.stage import Stage, Through, close_fully
+from teleporter_lab.engine.dead_letters import DeadLetter, LetterBox
+from teleporter_lab.engine.operators import Operators, named
+from teleporter_lab.engine.stage import Stage, Through
+from teleporter_lab.engine.supervision import Supervised
 from teleporter_lab.errors import AckError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Hashable, Iterator
 
     from teleporter_lab.engine.ack import AckWindow
     from teleporter_lab.engine.clock import Clock
     from teleporter_lab.engine.endpoints import Position
-    from teleporter_lab.engine.graph import Flow
-    from teleporter_lab.engine.kill_switch import KillSwitch
+    from teleporter_lab.engine.graph import Flow, Sink
+    from teleporter_lab.engine.run import Materializer
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -35,8 +39,11 @@ class Delivering(Operators[In, Out], Generic[In, Out]):
     def source_ack(self, window: AckWindow) -> Flow[In, Out]:
         """Gives each chunk a token of `window`, which holds its records until everything below has confirmed them.
 
-        Stands directly below a source that knows its position. A full window is back-pressure. The window serves one
-        run: a second one raises AckError.
+        Stands directly below a source that knows its position. The window serves one run: a second one raises AckError.
+
+        Emits when: there is input and room in the window.
+        Waits when: the window is full.
+        Tokens: made here, one for each chunk.
         """
 
         def attach(m: Any, upstream: Stage[Any]) -> Stage[Any]:
@@ -46,13 +53,56 @@ class Delivering(Operators[In, Out], Generic[In, Out]):
 
         return self.then("source_ack", attach)
 
-    def kill_switch(self, switch: KillSwitch) -> Flow[In, Out]:
-        """Ends here when `switch` is fired, also while what is above waits; below it everything drains."""
-        return self.then("kill_switch", lambda _, up: Switched(up, switch))
+    def confirm(self) -> Flow[In, Out]:
+        """Confirms the records of every element here, before it goes on: what is below answers for nothing.
 
-    def watch_termination(self, ended: Callable[[BaseException | None], None]) -> Flow[In, Out]:
-        """Calls `ended(None)` once when the stream ended here, or `ended(error)` when it failed or was cancelled."""
-        return self.then("watch_termination", lambda _, up: Watched(up, ended))
+        For a flow that stores records on its way (a writer in the middle) and goes on with what is not worth a retry.
+
+        Emits when: there is input.
+        Tokens: settled, and counted as written.
+        """
+        return self.then("confirm", lambda _, up: Confirm(up))
+
+    def switch_channel(self, channel: int) -> Flow[In, Out]:
+        """From here on elements answer for `channel` of the ack window alone (`channelSize` of them, from 0).
+
+        Emits when: there is input.
+        Tokens: moved to the channel. A channel that does not exist fails the stream with AckError.
+        """
+        if channel < 0:
+            raise ValueError(f"switch_channel needs a channel from 0 on, not {channel}.")
+        return self.then(f"switch_channel({channel})", lambda _, up: SwitchChannel(up, channel))
+
+    def dead_letter(self, sink: Sink[DeadLetter, Any]) -> Flow[In, Out]:
+        """Sends every element that a rule puts aside, in all of the flow so far, to `sink`, and goes on without it.
+
+        Emits when: there is input.
+        Waits when: nothing below asks, or the sink has not stored a dead letter yet.
+        Tokens: those of a dead letter are confirmed, and counted as dead-lettered, when the sink has confirmed it.
+        """
+
+        def attach(m: Materializer, flow: Flow[In, Out], upstream: Any) -> Stage[Any]:
+            box = LetterBox(m)
+            side = m.branch()
+            stage = flow.attach(m.within(dead_letters=box), upstream)
+            m.spawn(box.served(side.drive(sink.attach(side, box.letters))))
+            return DeadLettering(stage, box)
+
+        return cast("Flow[In, Out]", self).enclosed(f"dead_letter({sink})", attach)
+
+    def dedupe_window(self, size: int, key: Callable[[Out], Hashable] | None = None) -> Flow[In, Out]:
+        """Leaves out elements whose key (or which themselves) are among the last `size` different ones that passed.
+
+        The window lives in memory, for one run: it takes out what a source repeats, not what a restart reads again.
+
+        Emits when: an element is new.
+        Tokens: those of what is left out are confirmed, and counted as filtered.
+        Supervised: yes, `key` by element.
+        """
+        if size < 1:
+            raise ValueError(f"dedupe_window needs a size of 1 or more, not {size}.")
+        name = f"dedupe_window({size})" if key is None else named("dedupe_window", key)
+        return self.then(name, lambda m, up: DedupeWindow(up, m, name, size, key))
 
 
 class HasPosition(Protocol):
@@ -92,61 +142,72 @@ class SourceAck(Stage[T]):
         await self._source.close()
 
 
-class Switched(Through[T, T]):
-    __slots__ = ("_switch",)
-
-    def __init__(self, upstream: Stage[T], switch: KillSwitch) -> None:
-        super().__init__(upstream)
-        self._switch = switch
+class Confirm(Through[T, T]):
+    __slots__ = ()
 
     async def pull(self, n: int) -> Chunk[T] | None:
-        switch = self._switch
-        if switch.fired:
-            return await self._stop()
-        task = asyncio.current_task()
-        if task is None:
-            raise AssertionError("a stage is pulled by a task")
-        waiting = switch.enter(task)
-        try:
-            return await self.upstream.pull(n)
-        except asyncio.CancelledError:
-            if not waiting.take_back():
-                raise
-        finally:
-            switch.leave(waiting)
-        return await self._stop()
-
-    async def _stop(self) -> None:
-        await close_fully(self.upstream.close)
-        if self._switch.error is not None:
-            raise self._switch.error
-
-
-class Watched(Through[T, T]):
-    __slots__ = ("_ended", "_told")
-
-    def __init__(self, upstream: Stage[T], ended: Callable[[BaseException | None], None]) -> None:
-        super().__init__(upstream)
-        self._ended = ended
-        self._told = False
-
-    async def pull(self, n: int) -> Chunk[T] | None:
-        try:
-            chunk = await self.upstream.pull(n)
-        except BaseException as error:
-            self._tell(error)
-            raise
+        chunk = await self.upstream.pull(n)
         if chunk is None:
-            self._tell(None)
-        return chunk
+            return None
+        chunk.written()
+        return Chunk(chunk.data)
 
-    def _tell(self, error: BaseException | None) -> None:
-        if not self._told:
-            self._told = True
-            self._ended(error)
+
+class SwitchChannel(Through[T, T]):
+    __slots__ = ("_channel",)
+
+    def __init__(self, upstream: Stage[T], channel: int) -> None:
+        super().__init__(upstream)
+        self._channel = channel
+
+    async def pull(self, n: int) -> Chunk[T] | None:
+        chunk = await self.upstream.pull(n)
+        if chunk is None or not chunk.tokens:
+            return chunk
+        return Chunk(chunk.data, tuple(token.switch(self._channel) for token in chunk.tokens))
+
+
+class DeadLettering(Through[T, T]):
+    """Ends the letter box when nothing above can fail any more."""
+
+    __slots__ = ("_box",)
+
+    def __init__(self, upstream: Stage[T], box: LetterBox) -> None:
+        super().__init__(upstream)
+        self._box = box
+
+    async def pull(self, n: int) -> Chunk[T] | None:
+        chunk = await self.upstream.pull(n)
+        if chunk is None:
+            self._box.end()
+        return chunk
 
     async def on_close(self) -> None:
         try:
             await super().on_close()
         finally:
-            self._tell(None)
+            self._box.end()
+
+
+class DedupeWindow(Supervised[T, T]):
+    __slots__ = ("_key", "_seen", "_size")
+
+    def __init__(
+        self, upstream: Stage[T], m: Materializer, name: str, size: int, key: Callable[[T], Hashable] | None
+    ) -> None:
+        super().__init__(upstream, m, name)
+        self._size = size
+        self._key = key
+        self._seen: OrderedDict[Hashable, None] = OrderedDict()
+
+    def work(self, elements: Iterator[T], out: list[T]) -> None:
+        seen, key, size = self._seen, self._key, self._size
+        for element in elements:
+            mark = cast("Hashable", element) if key is None else key(element)
+            if mark in seen:
+                seen.move_to_end(mark)
+                continue
+            seen[mark] = None
+            if len(seen) > size:
+                seen.popitem(last=False)
+            out.append(element)
