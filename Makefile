@@ -7,7 +7,7 @@ SOURCES := $(wildcard labextension/src/*.ts labextension/src/*.tsx labextension/
 BUNDLE := teleporter_lab/labextension/package.json
 
 .DEFAULT_GOAL := help
-.PHONY: help demo lab test check check-python check-panel test-python test-panel format clean
+.PHONY: help demo lab test check check-python check-panel test-python test-panel format docs bench bench-engine clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -43,6 +43,14 @@ format: $(VENV)/.dev ## write the format that check wants
 	$(BIN)/ruff format .
 	$(if $(NPM),cd labextension && npm run --silent lint:fix)
 
+docs: $(VENV)/.dev ## write the operators' pages from their docstrings
+	$(BIN)/python docs/write_operators.py
+
+bench: bench-engine ## every benchmark
+
+bench-engine: $(VENV)/.bench ## the bars of the engine, beside plain loops, other libraries and Pekko Streams
+	@$(BIN)/python bench/bench_engine.py
+
 clean: ## remove everything that was built
 	rm -rf $(VENV) build dist labextension/node_modules labextension/lib teleporter_lab/labextension
 
@@ -59,6 +67,10 @@ $(VENV)/.demo: pyproject.toml $(SOURCES) | $(VENV)/bin/python
 $(VENV)/.dev: pyproject.toml $(SOURCES) | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet -e '.[dev]'
 	@touch $@ $(VENV)/.demo
+
+$(VENV)/.bench: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet -e '.[bench]'
+	@touch $@
 
 .PHONY: node_modules
 node_modules:

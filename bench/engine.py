@@ -1,108 +1,222 @@
-"""The engine in the peers' benchmark: a plug-in that defines contenders for A, B, C and idle streams.
+"""The engine as a contender: A (ints), B (async), C (records), each by rows and by columns, and idle streams.
 
-Run by a script that defines `contender`, `idle` and the work (`inc`, `even`, `triple`, `touch`, `records`, `transform`,
-`SumSink`, `BatchSink`): `python peers_bench.py -p bench/engine.py`, or `make bench-engine`.
+A plug-in: whoever runs it has `contender`, `idle` and the work (`inc`, `even`, `triple`, `touch`, `records`,
+`transform`, `RECORDS`, `SumSink`, `BatchSink`, `PARALLELISM`, `BATCH`) defined already. `make bench-engine` does.
 """
 # ruff: noqa: F821
 # pyright: basic, reportUndefinedVariable=false
 
+from __future__ import annotations
+
 import asyncio
+from itertools import cycle, islice
+from typing import Any
 
 from teleporter_lab.engine.ack import AckWindow
 from teleporter_lab.engine.graph import Sink
 from teleporter_lab.engine.run import Runtime
+from teleporter_lab.engine.stage import PLENTY, Terminal, close_fully
+from teleporter_lab.engine.stages.batches import foreach_batch, from_batches
+from teleporter_lab.engine.stages.reading import read_from
 from teleporter_lab.engine.stages.sinks import foreach, ignore
-from teleporter_lab.engine.stages.sources import iterate, read_from
+from teleporter_lab.engine.stages.sources import async_iterate, iterate
+
+WINDOW = 65_536
+"""Records that may be un-confirmed."""
 
 
-def summed(sink):
-    from teleporter_lab.engine.stage import PLENTY, Terminal
+class ByChunk(Terminal[None]):
+    """A sink that is given whole lists, as every chunked contender's is."""
 
-    class T(Terminal):
-        def __init__(self, up):
-            self.up = up
+    def __init__(self, upstream: Any, take: Any) -> None:
+        self._upstream = upstream
+        self._take = take
 
-        async def run(self):
-            while (c := await self.up.pull(PLENTY)) is not None:
-                sink.many(c.data)
-                c.written()
-            await self.up.close()
+    async def run(self) -> None:
+        try:
+            while (chunk := await self._upstream.pull(PLENTY)) is not None:
+                self._take(chunk.data)
+                chunk.written()
+                chunk = None
+        finally:
+            await close_fully(self._upstream.close)
 
-    return Sink("sum", lambda m, up: T(up))
+
+def by_chunk(take: Any) -> Sink[Any, None]:
+    return Sink("by_chunk", lambda _, up: ByChunk(up, take))
 
 
 class Numbers:
-    def __init__(self, n):
-        self.it = iter(range(n))
+    """A reader of 0 to n - 1 that knows its position."""
+
+    def __init__(self, n: int) -> None:
+        self._numbers = iter(range(n))
         self.position = 0
 
-    async def open(self, position): ...
-    async def read(self, n):
-        from itertools import islice
+    async def open(self, position: Any) -> None:
+        pass
 
-        data = list(islice(self.it, n))
-        if not data:
-            return None
+    async def read(self, n: int) -> list[int] | None:
+        data = list(islice(self._numbers, n))
         self.position += len(data)
-        return data
+        return data or None
 
-    async def close(self): ...
+    async def close(self) -> None:
+        pass
+
+
+def run(graph: Any) -> None:
+    asyncio.run(graph.run())
 
 
 @contender("A", "teleporter")
 def _(n):
     sink = SumSink()
-    asyncio.run(iterate(range(n)).map(inc).filter(even).map(triple).to(summed(sink)).run())
+    run(iterate(range(n)).map(inc).filter(even).map(triple).to(by_chunk(sink.many)))
     return sink.result()
 
 
 @contender("A", "teleporter, acks")
 def _(n):
-    sink = SumSink()
-    w = AckWindow(65536)
-    asyncio.run(
-        read_from("numbers", lambda: Numbers(n)).source_ack(w).map(inc).filter(even).map(triple).to(summed(sink)).run()
-    )
+    sink, window = SumSink(), AckWindow(WINDOW)
+    source = read_from("numbers", lambda: Numbers(n)).source_ack(window)
+    run(source.map(inc).filter(even).map(triple).to(by_chunk(sink.many)))
+    assert window.progress is not None
+    assert window.progress.position == n
     return sink.result()
 
 
-@contender("B", "teleporter ordered")
-def _(n):
-    sink = SumSink()
-    asyncio.run(iterate(range(n)).map_async(16, touch).to(summed(sink)).run())
+def acknowledged(n):
+    """What the ancestor does: two maps, every record confirmed, the position known at the end."""
+    sink, window = SumSink(), AckWindow(WINDOW)
+    run(read_from("numbers", lambda: Numbers(n)).source_ack(window).map(inc).map(triple).to(by_chunk(sink.many)))
+    assert window.progress is not None
+    assert window.progress.position == n
     return sink.result()
 
 
-@contender("B", "teleporter unordered")
+@contender("B", "teleporter, ordered")
 def _(n):
     sink = SumSink()
-    asyncio.run(iterate(range(n)).map_async_unordered(16, touch).to(summed(sink)).run())
+    run(iterate(range(n)).map_async(PARALLELISM, touch).to(by_chunk(sink.many)))
+    return sink.result()
+
+
+@contender("B", "teleporter, unordered")
+def _(n):
+    sink = SumSink()
+    run(iterate(range(n)).map_async_unordered(PARALLELISM, touch).to(by_chunk(sink.many)))
     return sink.result()
 
 
 @contender("C", "teleporter")
 def _(n):
     sink = BatchSink()
-    asyncio.run(iterate(records(n)).map(transform).grouped(500).to(foreach(sink)).run())
+    run(iterate(records(n)).map(transform).grouped(BATCH).to(foreach(sink)))
     return sink.result()
 
 
-@idle("teleporter: source, 3 maps, sink")
+@contender("A", "teleporter, columns of 8192", needs=["pyarrow", "numpy"])
+def _(n):
+    return columnar_numbers(n, 8192)
+
+
+@contender("A", "teleporter, columns of 8192, expressions", needs=["pyarrow", "numpy"])
+def _(n):
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    x, one, three = pc.field("x"), pa.scalar(1), pa.scalar(3)
+    batches = (pa.record_batch({"x": np.arange(at, min(n, at + 8192))}) for at in range(0, n, 8192))
+    found = [0, 0]
+    source = (
+        from_batches(batches).with_columns(x=x + one).filter(pc.bit_wise_and(x, one) == 0).with_columns(x=x * three)
+    )
+    run(source.to(foreach_batch(adder(found))))
+    return tuple(found)
+
+
+def columnar_numbers(n, size):
+    """A by columns: functions for batches, in the vocabulary of pyarrow and numpy."""
+    import numpy as np
+    import pyarrow as pa
+
+    def column(batch):
+        return batch.column(0).to_numpy()
+
+    def batch_of(values):
+        return pa.RecordBatch.from_arrays([pa.array(values)], names)
+
+    names, found = ["x"], [0, 0]
+    batches = (batch_of(np.arange(at, min(n, at + size))) for at in range(0, n, size))
+    source = (
+        from_batches(batches)
+        .map_batches(lambda batch: batch_of(column(batch) + 1))
+        .map_batches(lambda batch: batch_of((xs := column(batch))[xs % 2 == 0]))
+        .map_batches(lambda batch: batch_of(column(batch) * 3))
+    )
+    run(source.to(foreach_batch(adder(found))))
+    return tuple(found)
+
+
+def adder(found):
+    def add(batch):
+        found[0] += len(batch)
+        found[1] += int(batch.column(0).to_numpy().sum())
+
+    return add
+
+
+@contender("C", "teleporter, columns of 500", needs=["pyarrow"])
+def _(n):
+    return columnar_records(n, BATCH)
+
+
+@contender("C", "teleporter, columns of 10000", needs=["pyarrow"])
+def _(n):
+    return columnar_records(n, 10_000)
+
+
+def columnar_records(n, size):
+    """C by columns: the same ten fields, renamed and computed a batch at a time."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    comma, thousand = pa.scalar(", "), pa.scalar(1000)
+    names = ["user_id", "full_name", "mail", "age", "place", "total", "unit", "qty", "at_ms", "status"]
+
+    def transformed(batch):
+        col = batch.column
+        place = pc.binary_join_element_wise(col("city"), col("country"), comma)
+        total = pc.multiply(col("amount"), pc.cast(col("qty"), pa.float64()))
+        at = pc.multiply(col("ts"), thousand)
+        kept = [col(name) for name in ("id", "name", "email", "age")]
+        arrays = [*kept, place, total, col("amount"), col("qty"), at, col("status")]
+        return pa.RecordBatch.from_arrays(arrays, names)
+
+    parts = pa.Table.from_pylist(RECORDS).to_batches(max_chunksize=size)
+    rows = [0]
+
+    def count(batch):
+        rows[0] += len(batch)
+
+    run(from_batches(islice(cycle(parts), n // size)).map_batches(transformed).to(foreach_batch(count)))
+    return -(-rows[0] // BATCH), rows[0]
+
+
+class Never:
+    """An asynchronous iterator that waits for ever."""
+
+    def __aiter__(self) -> Never:
+        return self
+
+    async def __anext__(self) -> Any:
+        await asyncio.get_running_loop().create_future()
+
+
+@idle("teleporter: source, three maps, sink")
 async def _(k):
-    rt = Runtime()
-
-    async def never():
-        await asyncio.Event().wait()
-        yield 1
-
-    from teleporter_lab.engine.stages.sources import async_iterate
-
-    class Never:
-        def __aiter__(self):
-            return self
-
-        async def __anext__(self):
-            await asyncio.get_running_loop().create_future()
-
-    g = async_iterate(Never()).map(abs).map(abs).map(abs).to(ignore())
-    return [asyncio.ensure_future(g.run(rt)) for _ in range(k)]
+    runtime = Runtime()
+    graph = async_iterate(Never()).map(abs).map(abs).map(abs).to(ignore())
+    return [asyncio.ensure_future(graph.run(runtime)) for _ in range(k)]

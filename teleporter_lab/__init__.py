@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from teleporter_lab.engine.graph import Flow, RunnableGraph, Sink, Source, flow
     from teleporter_lab.engine.kill_switch import KillSwitch
     from teleporter_lab.engine.run import Runtime
-    from teleporter_lab.engine.stages.sinks import fold, foreach, head, ignore, last, to_list
-    from teleporter_lab.engine.stages.sources import async_iterate, iterate, single, tick, unfold
+    from teleporter_lab.engine.stages.folding_sinks import fold
+    from teleporter_lab.engine.stages.sinks import foreach, head, ignore, last, to_list
+    from teleporter_lab.engine.stages.sources import async_iterate, iterate, single, tick
+    from teleporter_lab.engine.stages.unfolding import unfold
     from teleporter_lab.errors import TeleporterError
     from teleporter_lab.instance.logic import stream_logic
 
@@ -34,7 +36,7 @@ _HOMES = {
     "TeleporterError": "errors",
     "async_iterate": "engine.stages.sources",
     "flow": "engine.graph",
-    "fold": "engine.stages.sinks",
+    "fold": "engine.stages.folding_sinks",
     "foreach": "engine.stages.sinks",
     "head": "engine.stages.sinks",
     "ignore": "engine.stages.sinks",
@@ -44,7 +46,7 @@ _HOMES = {
     "stream_logic": "instance.logic",
     "tick": "engine.stages.sources",
     "to_list": "engine.stages.sinks",
-    "unfold": "engine.stages.sources",
+    "unfold": "engine.stages.unfolding",
 }
 """Where each public name lives."""
 

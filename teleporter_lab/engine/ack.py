@@ -199,50 +199,6 @@ class _ChannelToken(Token):
         return self
 
 
-class Share(Token):
-    """What one branch of a fan-out answers for: one reference of a token, given back when the branch has settled.
-
-    `given` collects the shares of the branch, so that one that ends early can be left out (`leave_out`).
-    """
-
-    __slots__ = ("_given", "_left", "_of", "_refused")
-
-    def __init__(self, of: Token, elements: int, given: deque[Share]) -> None:
-        super().__init__(of.window, of.span, 0)
-        self.generation = of.generation
-        self._of = of
-        self._left = elements
-        self._refused = False
-        self._given = given
-        given.append(self)
-
-    def account(self, where: Account, n: int) -> None:
-        self._left += n if where in ("expanded", "carried") else -n
-        self._of.account(where, n)
-
-    def leave_out(self) -> None:
-        """The branch wants no more: what it has not settled counts as filtered. What it refused stays refused."""
-        if self._refs > 0:
-            self._refs = 0
-            self.account("filtered", self._left)
-            self._finish()
-
-    def _switched(self, channel: int) -> Token:
-        left, self._left = self._left, 0
-        return Share(self._of._switched(channel), left, self._given)
-
-    def _refuse(self, error: BaseException) -> None:
-        if self._refused:
-            self.window.refuse(self.span, self.generation, error)
-        else:
-            self._refused = True
-            self._of.nack(error)
-
-    def _finish(self) -> None:
-        if not self._refused:
-            self._of.confirm()
-
-
 @dataclass(frozen=True, slots=True)
 class Progress:
     """What may be committed: everything up to `position` is done. `count` records since the start of the window."""

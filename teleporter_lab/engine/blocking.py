@@ -77,8 +77,9 @@ class OneCall(Generic[R]):
 
     async def settle(self) -> None:
         """Waits until no call is running; what it gave or raised is dropped, as nobody is there to take it."""
-        running, self._running = self._running, None
+        running = self._running
         if running is not None:
             await asyncio.wait((running,))
+            self._running = None
             if not running.cancelled():
                 running.exception()

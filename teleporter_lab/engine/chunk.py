@@ -92,12 +92,13 @@ def join(parts: Sequence[Chunk[T]]) -> Chunk[T]:
 
 
 def _carry(part: Chunk[T], to: Token) -> None:
-    """Tells the ledgers that `to` accounts for the elements of `part` from now on."""
+    """Tells the ledgers that `to` accounts for the elements of `part` from now on, also where no record answered."""
     owner = part.tokens[-1] if part.tokens else None
-    if owner is not to:
+    if owner is None:
+        to.account("expanded", len(part))
+    elif owner is not to:
         to.account("carried", len(part))
-        if owner is not None:
-            owner.account("carried", -len(part))
+        owner.account("carried", -len(part))
 
 
 class Held(Generic[T]):

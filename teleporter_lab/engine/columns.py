@@ -7,8 +7,9 @@ The engine imports the standard library only; pyarrow is loaded here, on first u
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +20,7 @@ class ColumnsMismatch(TypeError):
     """Pieces that cannot travel as one chunk: rows and columns, or columns of different schemas."""
 
 
+@cache
 def arrow(module: str = "pyarrow") -> ModuleType:
     """pyarrow or one of its modules. Raises ModuleNotFoundError that says what to install."""
     try:
@@ -45,7 +47,10 @@ def joined(parts: Sequence[Any]) -> Any:
     Raises ColumnsMismatch for rows beside columns, and for batches of different schemas.
     """
     if all(type(part) is list for part in parts):
-        return [element for part in cast("Sequence[list[Any]]", parts) for element in part]
+        data: list[Any] = []
+        for part in parts:
+            data += part
+        return data
     if any(type(part) is list for part in parts):
         raise ColumnsMismatch("Rows and columns meet here: put to_batches() or to_rows() above one of them.")
     pyarrow: Any = arrow()

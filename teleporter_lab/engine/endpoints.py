@@ -4,7 +4,11 @@ Owns the four protocols a connector implements. Refuses to know any system, and 
 plain functions which the engine calls in a driver thread, one call at a time, a chunk a call.
 
 The engine calls `open` once before the first read or write and `close` exactly once, also after a failure and also when
-it never came to open; an `open` that was cancelled may be called again.
+it never came to open; an `open` that was cancelled may be called again. What is reloaded is closed, and a fresh reader
+or writer is made and opened in its place, a reader at the last position.
+
+A reader with an attribute `columnar = True` may give pyarrow RecordBatches instead of lists, of up to 65,536 rows; a
+writer with one takes both.
 """
 
 from __future__ import annotations

@@ -15,14 +15,27 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
 from teleporter_lab.engine.run import Runtime, execute
 from teleporter_lab.engine.stage import AtMost, end_task
 from teleporter_lab.engine.stages.asynchronous import Asynchronous
+from teleporter_lab.engine.stages.buffering import Buffering
 from teleporter_lab.engine.stages.columnar import Columnar
+from teleporter_lab.engine.stages.cutting import Cutting
 from teleporter_lab.engine.stages.delivery import Delivering
 from teleporter_lab.engine.stages.errors import Recovering
 from teleporter_lab.engine.stages.fan_in import FanIn
 from teleporter_lab.engine.stages.fan_out import FanOut
+from teleporter_lab.engine.stages.flattening import Flattening
+from teleporter_lab.engine.stages.folding import Folding
+from teleporter_lab.engine.stages.grouping import Grouping
+from teleporter_lab.engine.stages.merging import Merging
+from teleporter_lab.engine.stages.observing import Observing
+from teleporter_lab.engine.stages.prefix import Prefixing
+from teleporter_lab.engine.stages.splitting import Splitting
+from teleporter_lab.engine.stages.stateful import Stateful
+from teleporter_lab.engine.stages.substreams import Substreaming
+from teleporter_lab.engine.stages.timeouts import Timeouts
 from teleporter_lab.engine.stages.timing import Timing
 from teleporter_lab.engine.stages.transform import Transforming
 from teleporter_lab.engine.stages.watching import Watching
+from teleporter_lab.engine.stages.zipping import Zipping
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine
@@ -55,14 +68,29 @@ class Step:
     """The steps it is made of, where it encloses a part of the blueprint."""
     enclose: Callable[[tuple[Step, ...]], Step] | None = None
     """The same step around other parts."""
+    opens: bool = False
+    """Whether it opens sub-streams, which a later step closes; until then the stream cannot run."""
 
 
 class Flow(
     Transforming[In, Out],
+    Stateful[In, Out],
+    Cutting[In, Out],
+    Grouping[In, Out],
+    Folding[In, Out],
+    Observing[In, Out],
     Asynchronous[In, Out],
     Timing[In, Out],
+    Timeouts[In, Out],
+    Buffering[In, Out],
     FanIn[In, Out],
+    Merging[In, Out],
+    Zipping[In, Out],
     FanOut[In, Out],
+    Splitting[In, Out],
+    Flattening[In, Out],
+    Prefixing[In, Out],
+    Substreaming[In, Out],
     Recovering[In, Out],
     Delivering[In, Out],
     Watching[In, Out],
@@ -76,15 +104,20 @@ class Flow(
     def __init__(self, steps: tuple[Step, ...] = ()) -> None:
         self.steps = steps
 
-    def then(self, name: str, attach: Callable[[Materializer, Stage[Any]], Stage[Any]]) -> Flow[In, Any]:
-        """This flow with one more operator below it; `attach(m, upstream)` makes its stage in each run."""
+    def then(
+        self, name: str, attach: Callable[[Materializer, Stage[Any]], Stage[Any]], opens: bool = False
+    ) -> Flow[In, Any]:
+        """This flow with one more operator below it; `attach(m, upstream)` makes its stage in each run.
+
+        One that `opens` sub-streams makes a `Splitter`.
+        """
 
         def below(m: Materializer, upstream: Stage[Any] | None) -> Stage[Any]:
             if upstream is None:
                 raise AssertionError(f"{name} has nothing above it")
             return attach(m, upstream)
 
-        return Flow((*self.steps, Step(name, below)))
+        return Flow((*self.steps, Step(name, below, opens=opens)))
 
     def via(self, flow: Flow[Out, Next]) -> Flow[In, Next]:
         """This flow, and `flow` below it."""
@@ -96,6 +129,7 @@ class Flow(
     def to(self, sink: Sink[Out, M]) -> Sink[In, M]: ...
     def to(self, sink: Sink[Out, M]) -> RunnableGraph[M] | Sink[In, M]:
         """This flow ended by `sink`: a graph that can run, or a sink when this is no source."""
+        closed(self.steps)
         steps = (*self.steps, *sink.steps)
         if steps and steps[0].starts:
             return RunnableGraph(steps, sink.name, sink.end)
@@ -124,7 +158,7 @@ class Flow(
         """This flow as one step: `attach(m, flow, upstream)` makes its stages in each run, and what surrounds them."""
 
         def enclose(parts: tuple[Step, ...]) -> Step:
-            flow = Flow[In, Out](parts)
+            flow = Flow[In, Out](closed(parts))
             starts = bool(parts) and parts[0].starts
             return Step(name, lambda m, upstream: attach(m, flow, upstream), starts, parts, enclose)
 
@@ -133,19 +167,40 @@ class Flow(
     def within(self, inside: Callable[[Materializer], Materializer]) -> Flow[In, Out]:
         """This flow, each of whose steps is attached with an `inside(m)` of its own: for attributes."""
 
-        def attach(of: Step) -> Callable[[Materializer, Stage[Any] | None], Stage[Any]]:
-            return lambda m, upstream: of.attach(inside(m), upstream)
+        def put(step: Step) -> Step:
+            enclose = step.enclose
 
-        return Flow(tuple(replace(step, attach=attach(step)) for step in self.steps))
+            def attach(m: Materializer, upstream: Stage[Any] | None) -> Stage[Any]:
+                return step.attach(inside(m), upstream)
+
+            def around(parts: tuple[Step, ...]) -> Step:
+                return step if enclose is None else put(enclose(parts))
+
+            return replace(step, attach=attach, enclose=None if enclose is None else around)
+
+        return Flow(tuple(put(step) for step in self.steps))
 
     def attach(self, m: Materializer, upstream: Stage[Any] | None = None) -> Stage[Out]:
         """Fresh stages for one run, below `upstream`."""
-        for step in self.steps:
-            upstream = step.attach(m, upstream)
-        return cast("Stage[Out]", upstream)
+        return attached(self.steps, m, upstream)
 
     def __repr__(self) -> str:
         return shown(self.steps) or "(empty flow)"
+
+
+def attached(steps: tuple[Step, ...], m: Materializer, upstream: Stage[Any] | None = None) -> Stage[Any]:
+    """The last stage of `steps`, which are made anew below `upstream`."""
+    for step in closed(steps):
+        upstream = step.attach(m, upstream)
+    return cast("Stage[Any]", upstream)
+
+
+def closed(steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    """`steps`, which leave no sub-streams open. Raises ValueError when they do."""
+    for step in steps:
+        if step.opens:
+            raise ValueError(f"close the sub-streams of {step.name} with merge_substreams() or concat_substreams()")
+    return steps
 
 
 def shown(steps: tuple[Step, ...], *last: str) -> str:
@@ -181,7 +236,7 @@ class Sink(Generic[In, M]):
     steps: tuple[Step, ...] = ()
 
     def attach(self, m: Materializer, upstream: Stage[In]) -> Terminal[M]:
-        return self.end(m, Flow[In, Any](self.steps).attach(m, upstream))
+        return self.end(m, attached(self.steps, m, upstream))
 
     def __repr__(self) -> str:
         return shown(self.steps, self.name)
@@ -247,27 +302,20 @@ class RunnableGraph(Generic[M]):
     end: Callable[[Materializer, Stage[Any]], Terminal[M]]
 
     def attach(self, m: Materializer) -> Terminal[M]:
-        return self.end(m, Flow[Nothing, Any](self.steps).attach(m))
+        return self.end(m, attached(self.steps, m))
 
     def stopped_by(self, switch: KillSwitch) -> RunnableGraph[M]:
         """The same graph with `switch` directly below the source it starts with."""
         return RunnableGraph(_switched(self.steps, switch), self.name, self.end)
 
-    async def run(self, runtime: Runtime | None = None, supervisor: Supervisor | None = None) -> M:
+    def run(self, runtime: Runtime | None = None, supervisor: Supervisor | None = None) -> Coroutine[Any, Any, M]:
         """Runs to the end; the sink's result. Raises what the stream failed with; cancelling stops the stream.
 
         Streams of one process share a `runtime`; without one, this run has its own.
         """
-        return await self._run(runtime, supervisor, None)
+        return self._run_alone(supervisor) if runtime is None else execute(self, runtime, supervisor)
 
-    async def _run(
-        self,
-        runtime: Runtime | None,
-        supervisor: Supervisor | None,
-        started: Callable[[list[Any]], None] | None,
-    ) -> M:
-        if runtime is not None:
-            return await execute(self, runtime, supervisor, started)
+    async def _run_alone(self, supervisor: Supervisor | None, started: Callable[[list[Any]], None] | None = None) -> M:
         async with Runtime() as own:
             return await execute(self, own, supervisor, started)
 
@@ -289,7 +337,8 @@ class RunnableGraph(Generic[M]):
             values.extend(published)
             begun.set()
 
-        running = Running(self._run(runtime, supervisor, started), values, begun)
+        run = self._run_alone(supervisor, started) if runtime is None else execute(self, runtime, supervisor, started)
+        running = Running(run, values, begun)
         try:
             await begun.wait()
             yield running

@@ -24,8 +24,10 @@ class Operators(Generic[In, Out]):
 
     __slots__ = ()
 
-    def then(self, name: str, attach: Callable[[Materializer, Stage[Any]], Stage[Any]]) -> Flow[In, Any]:
-        """This flow with one more operator below it."""
+    def then(
+        self, name: str, attach: Callable[[Materializer, Stage[Any]], Stage[Any]], opens: bool = False
+    ) -> Flow[In, Any]:
+        """This flow with one more operator below it, which opens sub-streams or not."""
         raise AssertionError("only a Flow can be extended")
 
 

@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, cast
 
 from teleporter_lab.engine.blocking import DriverThreads
 from teleporter_lab.engine.clock import Clock, LoopClock
+from teleporter_lab.engine.ends import Line
 from teleporter_lab.engine.failure import Interrupted, cancel_requested
 from teleporter_lab.engine.supervision import StopOnError, Supervisor
-from teleporter_lab.engine.turnstile import Busy, Pace, Turnstile
+from teleporter_lab.engine.turnstile import MAX_CHUNK, Busy, Pace, Turnstile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
+    from types import TracebackType
 
-    from teleporter_lab.engine.ahead import Spawn
+    from teleporter_lab.engine.ends import Ends
     from teleporter_lab.engine.stage import Terminal
     from teleporter_lab.engine.supervision import DeadLetters
 
@@ -48,89 +50,185 @@ class Materializer:
     """What the stages of one run share, and what those of one island share: the seconds they worked.
 
     `island` gives the same for what is pulled by a task of its own, `branch` for what has a sink of its own as well,
-    `within` for a part with attributes of its own, `Scope` for a part whose failure is not the run's.
+    `split` for the ways a stream splits into, `within` for a part with attributes of its own, `Scope` for a part whose
+    failure is not the run's.
     """
 
-    __slots__ = ("_ends", "busy", "clock", "dead_letters", "name", "runtime", "spawn", "supervisor", "values")
+    __slots__ = ("_first", "_own_line", "_values", "busy", "clock", "dead_letters", "name", "runtime", "supervisor",
+                 "tasks")  # fmt: skip
 
     def __init__(
-        self, runtime: Runtime, spawn: Spawn, supervisor: Supervisor, dead_letters: DeadLetters | None = None
+        self, runtime: Runtime, tasks: Starts, supervisor: Supervisor, dead_letters: DeadLetters | None = None
     ) -> None:
         self.runtime = runtime
         self.clock = runtime.clock
-        self.spawn = spawn
-        """A task that the run owns: it ends before the run does, and its failure fails the run."""
+        self.tasks = tasks
         self.supervisor = supervisor
         self.dead_letters = dead_letters
         """Where a rule of this part may send elements that failed; None: nowhere."""
         self.name: str | None = None
         """What the operators made with this are called, instead of their own names."""
         self.busy = Busy()
-        self.values: list[Any] = []
-        """What stages have given to whoever started the run, in the order of the blueprint."""
-        self._ends: list[Callable[[], None]] = []
+        self._first: Materializer | None = None
+        self._values: list[Any] | None = None
+        self._own_line: Line | None = None
 
-    def pace(self) -> Pace:
-        """The size of chunks for one place of this island."""
-        return Pace(self.runtime.turnstile, self.busy)
+    def pace(self, most: int = MAX_CHUNK) -> Pace:
+        """The size of chunks for one place of this island, `most` elements at the most."""
+        return Pace(self.runtime.turnstile, self.busy, most)
+
+    @property
+    def _line(self) -> Line:
+        """Made when something asks for it: most streams neither split nor join."""
+        if self._own_line is None:
+            self._own_line = Line()
+        return self._own_line
 
     def branch(self) -> Materializer:
-        other = Materializer(self.runtime, self.spawn, self.supervisor, self.dead_letters)
-        other.values = self.values
+        other = Materializer(self.runtime, self.tasks, self.supervisor, self.dead_letters)
+        other._first = self._first or self
         return other
 
     def island(self) -> Materializer:
         other = self.branch()
-        other._ends = self._ends
+        other._own_line = self._line.side_line()
         return other
+
+    def split(self, ways: int, goes_on: bool) -> list[Materializer]:
+        """The stream splits here into `ways` with sinks of their own; what is below goes on beside them, or ends."""
+        others = [self.branch() for _ in range(ways)]
+        for other, line in zip(others, self._line.split(ways, goes_on), strict=True):
+            other._own_line = line
+        return others
 
     def within(
         self, *, name: str | None = None, supervisor: Supervisor | None = None, dead_letters: DeadLetters | None = None
     ) -> Materializer:
         """The same island with another name, another supervision or another place for dead letters."""
-        other = self.island()
+        other = self.branch()
+        other._own_line = self._line
         other.busy = self.busy
         other.name = name
         other.supervisor = supervisor or self.supervisor
         other.dead_letters = dead_letters or self.dead_letters
         return other
 
+    def apart(self) -> Materializer:
+        """An island above a boundary, paced by itself; nothing else changes."""
+        other = self.within(name=self.name)
+        other.busy = Busy()
+        return other
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """A task that the run owns: it ends before the run does, and its failure fails the run."""
+        return self.tasks.start(work)
+
+    @property
+    def values(self) -> list[Any]:
+        """What stages have given to whoever started the run, in the order of the blueprint."""
+        first = self._first or self
+        if first._values is None:
+            first._values = []
+        return first._values
+
+    def keep_values(self) -> None:
+        """What is published from here on concerns nobody outside: parts that come and go."""
+        self._first = None
+
     def publish(self, value: Any) -> None:
         """Gives `value` to whoever started the run (`Running.value`)."""
         self.values.append(value)
 
-    def at_end(self, call: Callable[[], None]) -> None:
-        """`call` is called when the sink of this branch has got all it wants."""
-        self._ends.append(call)
+    @property
+    def ends(self) -> Ends:
+        """The sinks below what was attached so far; they can be asked to call back when all of them are done."""
+        return self._line.ends
 
     async def drive(self, terminal: Terminal[M]) -> M:
         """Runs the sink of this branch to its end."""
         result = await terminal.run()
-        for call in self._ends:
-            call()
+        self.done()
         return result
+
+    def done(self) -> None:
+        """The sink of this branch has got all it wants."""
+        if self._own_line is not None:
+            self._own_line.done()
+
+
+class Starts(Protocol):
+    """Whoever owns the tasks of a run, or of a part of one."""
+
+    def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]: ...
+
+
+class Tasks:
+    """The tasks of one run: a task group that is made when the first one starts, as most streams need none.
+
+    An async context manager, entered and left by the task that runs the stream; its tasks have the same name.
+    """
+
+    __slots__ = ("_group",)
+
+    def __init__(self) -> None:
+        self._group: asyncio.TaskGroup | None = None
+
+    def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Raises RuntimeError when the run is ending."""
+        task = asyncio.current_task()
+        try:
+            if self._group is None:
+                self._group = _entered(asyncio.TaskGroup())
+            return self._group.create_task(work, name=task.get_name() if task is not None else None)
+        except RuntimeError:
+            work.close()
+            raise
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        return None if self._group is None else await self._group.__aexit__(kind, error, trace)
+
+
+def _entered(group: asyncio.TaskGroup) -> asyncio.TaskGroup:
+    """`group`, entered by the running task; that takes no waiting."""
+    entering = group.__aenter__()
+    try:
+        entering.send(None)
+    except StopIteration:
+        return group
+    raise AssertionError("a task group waits for nothing when it is entered")
 
 
 class Scope:
     """A part of a run whose tasks may fail without failing the run: what is started again stands in one.
 
     `m` is for the stages inside. `failed` is done when one of their tasks has failed; whoever pulls the part waits for
-    it as well. `end` stops the tasks that are left.
+    it as well. `idle` waits for the tasks that are left, `end` stops them.
     """
 
-    __slots__ = ("_spawn", "_tasks", "failed", "m")
+    __slots__ = ("_of", "_tasks", "failed", "m")
 
     def __init__(self, m: Materializer) -> None:
-        self._spawn = m.spawn
+        self._of = m.tasks
         self._tasks: set[asyncio.Task[None]] = set()
         self.failed: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
         self.m = m.island()
-        self.m.spawn = self._start
+        self.m.tasks = self
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = self._spawn(self._guarded(work))
+    def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Raises RuntimeError when the run is ending."""
+        try:
+            task = self._of.start(self._guarded(work))
+        except RuntimeError:
+            work.close()
+            raise
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda _: work.close())  # one that was cancelled before it began
         return task
 
     async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
@@ -139,15 +237,19 @@ class Scope:
         except asyncio.CancelledError:
             if cancel_requested():
                 raise
-            self._fail(Interrupted())
+            self.fail(Interrupted())
         except Exception as error:  # noqa: BLE001 - whoever owns the scope is told
-            self._fail(error)
-        finally:
-            work.close()
+            self.fail(error)
 
-    def _fail(self, error: Exception) -> None:
+    def fail(self, error: Exception) -> None:
+        """The part has failed with `error`; the first one counts."""
         if not self.failed.done():
             self.failed.set_result(error)
+
+    async def idle(self) -> None:
+        """Waits until none of its tasks runs, without stopping any."""
+        while self._tasks:
+            await asyncio.wait(set(self._tasks))
 
     async def end(self) -> None:
         """Cancels the tasks that still run, and waits until they have ended."""
@@ -176,7 +278,19 @@ async def execute(
     Cancelling it stops the stream; whatever was open is closed.
     """
     try:
-        return await _in_group(blueprint, runtime, supervisor or StopOnError(), started)
+        async with Tasks() as tasks:
+            m = Materializer(runtime, tasks, supervisor or STOP)
+            terminal = blueprint.attach(m)
+            if started is not None:
+                started(m.values)
+            result = await terminal.run()
+            m.done()
+        return result
+    except asyncio.CancelledError as error:
+        if cancel_requested():
+            raise
+        failure: BaseException = Interrupted()
+        failure.__cause__ = error
     except BaseExceptionGroup as failures:
         failure = lone(failures)
     try:
@@ -185,36 +299,7 @@ async def execute(
         del failure  # its traceback holds this frame
 
 
-async def _in_group(
-    blueprint: Attaches[M], runtime: Runtime, supervisor: Supervisor, started: Callable[[list[Any]], None] | None
-) -> M:
-    try:
-        async with asyncio.TaskGroup() as group:
-            m = Materializer(runtime, spawn_in(group), supervisor)
-            terminal = blueprint.attach(m)
-            if started is not None:
-                started(m.values)
-            return await m.drive(terminal)
-    except asyncio.CancelledError as error:
-        if cancel_requested():
-            raise
-        raise Interrupted from error
-    raise AssertionError("a task group swallows nothing")
-
-
-def spawn_in(group: asyncio.TaskGroup) -> Spawn:
-    """Starts tasks in `group`, named like the task that runs the stream; a group that is ending raises RuntimeError."""
-    task = asyncio.current_task()
-    name = task.get_name() if task is not None else None
-
-    def spawn(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        try:
-            return group.create_task(work, name=name)
-        except RuntimeError:  # the run is ending
-            work.close()
-            raise
-
-    return spawn
+STOP = StopOnError()
 
 
 def lone(failures: BaseExceptionGroup[BaseException]) -> BaseException:

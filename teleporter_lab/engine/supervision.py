@@ -132,13 +132,13 @@ SHOWN = 200
 """Characters of an element that a note shows."""
 
 
-def explain(error: Exception, stage: str, element: Any) -> Exception:
+def explain(error: Exception, stage: str, element: Any, where: str = "on the element") -> Exception:
     """`error` with a note that says where it happened; the element is cut to `SHOWN` characters."""
     show = Repr()
     show.maxdict = show.maxlist = show.maxtuple = show.maxset = 12
     show.maxstring = show.maxother = show.maxlong = SHOWN
     shown = show.repr(element)
-    error.add_note(f"In {stage}, on the element {shown if len(shown) <= SHOWN else shown[:SHOWN] + '…'}")
+    error.add_note(f"In {stage}, {where} {shown if len(shown) <= SHOWN else shown[:SHOWN] + '…'}")
     return error
 
 
@@ -204,6 +204,9 @@ class Supervised(Through[A, B], Generic[A, B]):
     def work(self, elements: Iterator[A], out: list[B]) -> None:
         """Appends the results for all `elements`, one by one, so that what was done before an error stays."""
         raise AssertionError(f"{type(self).__name__} does not say what it works")
+
+    def reopen(self) -> None:
+        """A rule says reload: what is open is opened anew before the element is tried again. Here nothing is."""
 
     async def pull(self, n: int) -> Chunk[B] | None:
         while True:
@@ -299,7 +302,9 @@ class Supervised(Through[A, B], Generic[A, B]):
             return
         broken.decision = decision
         await wait_before(decision, self._run)
-        if decision.action is Action.DEAD_LETTER:
+        if decision.action is Action.RELOAD:
+            self.reopen()
+        elif decision.action is Action.DEAD_LETTER:
             try:
                 await put_aside(self._run, failure)
             except Exception as lost:  # noqa: BLE001 - raised when everything before it went out

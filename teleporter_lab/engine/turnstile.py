@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
 SLICE = 0.005
 """Seconds of one loop pass that streams may use together."""
@@ -22,7 +22,7 @@ SLICE = 0.005
 TARGET = 0.003
 """Seconds that the work on one chunk should take."""
 
-MAX_CHUNK = 1024
+MAX_CHUNK = 2048
 """Elements a chunk holds at the most; more gains nothing and leaves the processor's cache."""
 
 MAX_ROWS = 65_536
@@ -114,16 +114,19 @@ class Pace:
     Every place that hands down what did not just come through it has one: sources, and where tasks meet.
     """
 
-    __slots__ = ("_busy", "_gave", "_limit", "_most", "_seen", "turn")
+    __slots__ = ("_busy", "_gave", "_limit", "_most", "_seen", "_turnstile")
 
     def __init__(self, turnstile: Turnstile, busy: Busy, most: int = MAX_CHUNK) -> None:
-        self.turn = turnstile.turn
-        """Waits for the stream's turn: before work that is there, after waiting for it."""
+        self._turnstile = turnstile
         self._busy = busy
         self._seen = busy.seconds
         self._limit = 1
         self._most = most
         self._gave = 0
+
+    def turn(self) -> Awaitable[None]:
+        """Waits for the stream's turn: before work that is there, after waiting for it."""
+        return self._turnstile.turn()
 
     def fit(self, n: int) -> int:
         """The number of elements, at most `n`, that the next chunk may hold."""

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from teleporter_lab.config.block import parse_block
 from teleporter_lab.engine.ack import AckWindow, Ledger
 from teleporter_lab.engine.kill_switch import KillSwitch
-from teleporter_lab.engine.stages.sinks import write_to, write_to_blocking
-from teleporter_lab.engine.stages.sources import read_from, read_from_blocking
+from teleporter_lab.engine.stages.reading import read_from, read_from_blocking
+from teleporter_lab.engine.stages.writing import write_to, write_to_blocking
 from teleporter_lab.errors import TeleporterError
 from teleporter_lab.instance.context import StreamContext
 from teleporter_lab.instance.logic import build_graph

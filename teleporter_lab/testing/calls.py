@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,8 +28,15 @@ async def drain(reader: AnyReader, n: int) -> list[Any]:
     records: list[Any] = []
     while (chunk := await call(reader.read, n)) is not None:
         assert 1 <= len(chunk) <= n, f"read({n}) gave {len(chunk)} records"
-        records += chunk
+        records += as_rows(chunk)
     return records
+
+
+def as_rows(chunk: Any) -> list[Any]:
+    """The records of a chunk that is a list, a batch of columns, or None at the end."""
+    if chunk is None:
+        return []
+    return cast("list[Any]", chunk) if isinstance(chunk, list) else chunk.to_pylist()
 
 
 def as_committed(position: Any) -> Any:

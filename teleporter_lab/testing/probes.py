@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from teleporter_lab.engine.chunk import Chunk
 from teleporter_lab.engine.graph import Flow, Sink, Source, source
-from teleporter_lab.engine.run import Materializer, Runtime, lone, spawn_in
+from teleporter_lab.engine.run import Materializer, Runtime, Tasks, lone
 from teleporter_lab.engine.stage import Stage, Terminal, close_fully
 from teleporter_lab.engine.supervision import StopOnError
 
@@ -170,8 +170,8 @@ async def pulled(
     try:
         async with AsyncExitStack() as stack:
             own = runtime or await stack.enter_async_context(Runtime())
-            group = await stack.enter_async_context(asyncio.TaskGroup())
-            stage = flow.attach(Materializer(own, spawn_in(group), supervisor or StopOnError()))
+            tasks = await stack.enter_async_context(Tasks())
+            stage = flow.attach(Materializer(own, tasks, supervisor or StopOnError()))
             stack.push_async_callback(stage.close)
             yield stage
     except BaseExceptionGroup as failures:

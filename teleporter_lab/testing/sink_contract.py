@@ -33,6 +33,8 @@ class SinkCase:
     """A batch of good records with a bad one behind them."""
     idempotent: bool = False
     """Whether a batch that is written again changes nothing."""
+    form: Callable[[Sequence[Any]], Any] = list
+    """What is written instead of a list of records, for instance the batch of columns that they are."""
 
 
 @pytest.mark.asyncio
@@ -44,7 +46,7 @@ class SinkContract:
         writer = case.make()
         await call(writer.open)
         for start in range(0, len(case.records), size):
-            await call(writer.write, case.records[start : start + size])
+            await call(writer.write, case.form(case.records[start : start + size]))
             assert list(case.read_back()) == list(case.records[: start + size])
         await call(writer.close)
         assert list(case.read_back()) == list(case.records)
@@ -52,29 +54,29 @@ class SinkContract:
     async def test_an_empty_batch_changes_nothing(self, case: SinkCase) -> None:
         writer = case.make()
         await call(writer.open)
-        await call(writer.write, [])
-        await call(writer.write, case.records)
-        await call(writer.write, [])
+        await call(writer.write, case.form([]))
+        await call(writer.write, case.form(case.records))
+        await call(writer.write, case.form([]))
         await call(writer.close)
         assert list(case.read_back()) == list(case.records)
 
     async def test_a_batch_written_again_is_there_once_or_twice_as_promised(self, case: SinkCase) -> None:
         writer = case.make()
         await call(writer.open)
-        await call(writer.write, case.records)
-        await call(writer.write, case.records)
+        await call(writer.write, case.form(case.records))
+        await call(writer.write, case.form(case.records))
         await call(writer.close)
         assert list(case.read_back()) == list(case.records) * (1 if case.idempotent else 2)
 
     async def test_a_failed_batch_stores_nothing_and_says_why_in_a_sentence(self, case: SinkCase) -> None:
         writer = case.make()
         await call(writer.open)
-        await call(writer.write, case.records[:1])
+        await call(writer.write, case.form(case.records[:1]))
         with pytest.raises(ConnectorError) as failure:
-            await call(writer.write, case.bad)
+            await call(writer.write, case.form(case.bad))
         assert list(case.read_back()) == list(case.records[:1])
         assert "\n" not in str(failure.value)
-        await call(writer.write, case.records[1:])
+        await call(writer.write, case.form(case.records[1:]))
         await call(writer.close)
         assert list(case.read_back()) == list(case.records)
 
@@ -82,8 +84,8 @@ class SinkContract:
         writer = case.make()
         await call(writer.open)
         with pytest.raises(ConnectorError):
-            await call(writer.write, case.bad)
-        await call(writer.write, case.records)
+            await call(writer.write, case.form(case.bad))
+        await call(writer.write, case.form(case.records))
         await call(writer.close)
         assert list(case.read_back()) == list(case.records)
 
@@ -91,17 +93,59 @@ class SinkContract:
         for part in (case.records[:2], case.records[2:]):
             writer = case.make()
             await call(writer.open)
-            await call(writer.write, part)
+            await call(writer.write, case.form(part))
             await call(writer.close)
         assert list(case.read_back()) == list(case.records)
 
     async def test_can_be_closed_twice(self, case: SinkCase) -> None:
         writer = case.make()
         await call(writer.open)
-        await call(writer.write, case.records)
+        await call(writer.write, case.form(case.records))
         await call(writer.close)
         await call(writer.close)
         assert list(case.read_back()) == list(case.records)
 
     async def test_can_be_closed_without_having_been_opened(self, case: SinkCase) -> None:
         await call(case.make().close)
+
+
+class ColumnarSinkContract(SinkContract):
+    """In addition, for writers of columns: the `form` of the case makes a batch of columns."""
+
+    async def test_it_says_that_it_takes_columns(self, case: SinkCase) -> None:
+        assert getattr(case.make(), "columnar", False) is True
+
+    async def test_rows_and_columns_may_take_turns(self, case: SinkCase) -> None:
+        writer = case.make()
+        await call(writer.open)
+        await call(writer.write, case.form(case.records[:1]))
+        await call(writer.write, list(case.records[1:2]))
+        await call(writer.write, case.form(case.records[2:]))
+        await call(writer.close)
+        assert list(case.read_back()) == list(case.records)
+
+    async def test_a_slice_of_a_batch_is_written_and_nothing_beside_it(self, case: SinkCase) -> None:
+        writer = case.make()
+        await call(writer.open)
+        await call(writer.write, case.form(case.records)[1:3])
+        await call(writer.close)
+        assert list(case.read_back()) == list(case.records[1:3])
+
+    async def test_the_order_of_the_columns_of_a_later_batch_does_not_matter(self, case: SinkCase) -> None:
+        writer = case.make()
+        await call(writer.open)
+        await call(writer.write, case.form(case.records[:1]))
+        batch = case.form(case.records[1:])
+        await call(writer.write, batch.select(batch.schema.names[::-1]))
+        await call(writer.close)
+        assert list(case.read_back()) == list(case.records)
+
+    async def test_a_batch_that_lacks_a_column_stores_nothing_and_says_which(self, case: SinkCase) -> None:
+        writer = case.make()
+        await call(writer.open)
+        batch = case.form(case.records)
+        await call(writer.write, batch.slice(0, 1))
+        with pytest.raises(ConnectorError, match=batch.schema.names[-1]):
+            await call(writer.write, batch.select(batch.schema.names[:-1]))
+        await call(writer.close)
+        assert list(case.read_back()) == list(case.records[:1])

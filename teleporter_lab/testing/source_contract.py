@@ -22,7 +22,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from teleporter_lab.testing.calls import as_committed, call, drain
+from teleporter_lab.testing.calls import as_committed, as_rows, call, drain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -45,6 +45,8 @@ class SourceCase:
 
     make: Callable[[], AnyReader]
     records: Sequence[Any]
+    rows: Callable[[], AnyReader] | None = None
+    """For a reader of columns: how to make the reader of rows of the same source."""
 
 
 @pytest.mark.asyncio
@@ -113,7 +115,41 @@ class AsyncSourceContract(SourceContract):
                 await asyncio.sleep(0)
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                records += await task or []
+                records += as_rows(await task)
+        records += await drain(reader, 1000)
+        await call(reader.close)
+        assert records == list(case.records)
+
+
+class ColumnarSourceContract(SourceContract):
+    """In addition, for readers of columns; the case says how to make the reader of rows beside it."""
+
+    async def test_every_chunk_is_a_batch_of_the_same_columns(self, case: SourceCase) -> None:
+        reader = case.make()
+        assert getattr(reader, "columnar", False) is True
+        await call(reader.open, None)
+        schemas: list[Any] = []
+        while (chunk := await call(reader.read, 7)) is not None:
+            schemas.append(chunk.schema)
+        await call(reader.close)
+        assert all(schema.equals(schemas[0], check_metadata=True) for schema in schemas)
+
+    @settings(max_examples=20, deadline=None, database=None, suppress_health_check=INHERITED)
+    @given(steps=st.lists(st.tuples(st.integers(1, 40), st.booleans()), max_size=12))
+    async def test_either_form_goes_on_from_the_position_of_the_other(
+        self, case: SourceCase, steps: list[Step]
+    ) -> None:
+        assert case.rows is not None
+        records: list[Any] = []
+        position = None
+        for n, columnar in [*steps, (1000, True)]:
+            reader = case.make() if columnar else case.rows()
+            await call(reader.open, position)
+            records += as_rows(await call(reader.read, n))
+            position = as_committed(reader.position)
+            await call(reader.close)
+        reader = case.rows()
+        await call(reader.open, position)
         records += await drain(reader, 1000)
         await call(reader.close)
         assert records == list(case.records)
@@ -126,7 +162,7 @@ async def read_in_steps(case: SourceCase, steps: list[Step]) -> list[Any]:
     reader = case.make()
     await call(reader.open, position)
     for n, reopen in [*steps, (0, True)]:
-        records += (await call(reader.read, n) or []) if n else []
+        records += as_rows(await call(reader.read, n)) if n else []
         if reopen:
             position = as_committed(reader.position)
             await call(reader.close)

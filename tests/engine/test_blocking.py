@@ -49,6 +49,11 @@ async def test_settle_waits_for_the_running_call_and_drops_its_outcome() -> None
         await wait_for(started)
         first.cancel()
         await asyncio.wait((first,))
+        for _ in "ab":  # one that is cancelled has not settled, and the next one waits as well
+            settling = asyncio.ensure_future(calls.settle())
+            await asyncio.sleep(0)
+            assert not settling.done()
+            settling.cancel()
         settling = asyncio.ensure_future(calls.settle())
         await asyncio.sleep(0)
         assert not settling.done()

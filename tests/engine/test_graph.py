@@ -9,7 +9,8 @@ import pytest
 
 from teleporter_lab.engine.ack import AckWindow
 from teleporter_lab.engine.graph import Flow, RunnableGraph, Sink, flow
-from teleporter_lab.engine.stages.sinks import fold, foreach, head, ignore, last, to_list
+from teleporter_lab.engine.stages.folding_sinks import fold
+from teleporter_lab.engine.stages.sinks import foreach, head, ignore, last, to_list
 from teleporter_lab.engine.stages.sources import failed, iterate
 from teleporter_lab.testing.probes import SourceProbe
 

@@ -11,8 +11,9 @@ from teleporter_lab.engine.ack import AckWindow
 from teleporter_lab.engine.graph import flow
 from teleporter_lab.engine.run import Runtime
 from teleporter_lab.engine.stage import close_each, close_fully
-from teleporter_lab.engine.stages.sinks import foreach, ignore, to_list, write_to
+from teleporter_lab.engine.stages.sinks import foreach, ignore, to_list
 from teleporter_lab.engine.stages.sources import async_iterate, iterate
+from teleporter_lab.engine.stages.writing import write_to
 from teleporter_lab.errors import AckError
 from teleporter_lab.testing.probes import SourceProbe
 

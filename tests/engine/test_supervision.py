@@ -10,7 +10,8 @@ import pytest
 
 from teleporter_lab.engine.ack import AckWindow
 from teleporter_lab.engine.run import Runtime
-from teleporter_lab.engine.stages.sinks import fold, foreach, to_list
+from teleporter_lab.engine.stages.folding_sinks import fold
+from teleporter_lab.engine.stages.sinks import foreach, to_list
 from teleporter_lab.engine.stages.sources import iterate
 from teleporter_lab.engine.supervision import Action, Decision, Failure, Resume, Retry
 from teleporter_lab.testing.clock import FakeClock

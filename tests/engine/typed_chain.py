@@ -7,8 +7,10 @@ from typing import Any, assert_type
 
 from teleporter_lab.engine.graph import Flow, Nothing, RunnableGraph, Sink, Source, flow
 from teleporter_lab.engine.kill_switch import KillSwitch
-from teleporter_lab.engine.stages.sinks import fold, foreach, head, ignore, to_list
-from teleporter_lab.engine.stages.sources import iterate, tick, unfold
+from teleporter_lab.engine.stages.folding_sinks import fold
+from teleporter_lab.engine.stages.sinks import foreach, head, ignore, to_list
+from teleporter_lab.engine.stages.sources import iterate, tick
+from teleporter_lab.engine.stages.unfolding import unfold
 from teleporter_lab.testing.clock import FakeClock
 
 

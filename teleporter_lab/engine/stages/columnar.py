@@ -110,9 +110,9 @@ class Columnar(Operators[In, Out], Generic[In, Out]):
         return self.then("to_batches", lambda m, up: ToBatches(up, m, "to_batches", _from_rows(schema)))
 
 
-def filter_columns(up: Stage[Any], m: Materializer, name: str, expression: Expression) -> Stage[Any]:
+def filter_columns(up: Stage[Any], m: Materializer, expression: Expression) -> Stage[Any]:
     """The stage of `filter` with an expression."""
-    return Batched(up, m, name, lambda batch: filtered(batch, expression))
+    return Batched(up, m, f"filter({expression})", lambda batch: filtered(batch, expression))
 
 
 def _with_columns(columns: dict[str, Any]) -> Callable[[Any], Any]:

@@ -1,32 +1,35 @@
-"""Operators with several ways out: broadcast, also_to, divert_to.
+"""Operators with several ways out of which one goes on, or all get everything: also_to, divert_to, wire_tap, broadcast.
 
-Owns the hub that feeds branches at the speed of the slowest. Each side branch is driven by a task of its own. Tokens:
-a branch answers for what it got, so a record is confirmed when all of its branches have settled it.
+Owns their methods, who gets what (`junction` hands it over), and the tap. Each side branch is driven by a task of its
+own. `splitting` has those that give each element to one of several sinks.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+import logging
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
-from teleporter_lab.engine.ack import Share
 from teleporter_lab.engine.ahead import Ahead
-from teleporter_lab.engine.chunk import Chunk
-from teleporter_lab.engine.operators import Operators
-from teleporter_lab.engine.stage import Stage, Terminal
+from teleporter_lab.engine.chunk import Chunk, Held, account_change
+from teleporter_lab.engine.junction import Branch, Junction, SideBySide, beside
+from teleporter_lab.engine.marks import Choosing
+from teleporter_lab.engine.operators import Operators, named
+from teleporter_lab.engine.run import Scope
+from teleporter_lab.engine.stage import Stage, Through
+from teleporter_lab.engine.turnstile import MAX_CHUNK
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from teleporter_lab.engine.ack import Token
     from teleporter_lab.engine.graph import Flow, Nothing, RunnableGraph, Sink
+    from teleporter_lab.engine.marks import Marked
     from teleporter_lab.engine.run import Materializer
-    from teleporter_lab.engine.turnstile import Pace
 
 In = TypeVar("In")
 Out = TypeVar("Out")
 T = TypeVar("T")
+M = TypeVar("M")
 
 
 class FanOut(Operators[In, Out], Generic[In, Out]):
@@ -37,190 +40,209 @@ class FanOut(Operators[In, Out], Generic[In, Out]):
     def also_to(self, *sinks: Sink[Out, Any]) -> Flow[In, Out]:
         """Gives every element below and to each of `sinks`, at the speed of the slowest.
 
-        A sink that ends early no longer counts; one that fails fails the stream. Tokens: see the family.
+        A sink that ends early no longer counts; one that fails fails the stream. An error from above is the stream's,
+        unless an operator below this one recovers from it.
+
+        Emits when: there is input, and the sinks have asked too.
+        Waits when: nothing below asks, or one of the sinks does not.
+        Cancels when: what is below does and all sinks have ended; until then these go on.
+        Tokens: each way answers for every record, which is confirmed when all ways have settled it.
+        Like: Pekko's alsoTo, and its alsoToAll for several sinks.
         """
-
-        def attach(m: Materializer, upstream: Stage[Any]) -> Stage[Any]:
-            hub: Hub[Any] = Hub(Ahead(upstream, m.spawn))
-            for sink in sinks:
-                side = m.branch()
-                m.spawn(_drive(side, sink.attach(side, hub.branch(side))))
-            return hub.branch(m)
-
-        return self.then("also_to", attach)
-
-    def broadcast(self, *sinks: Sink[Out, Any]) -> RunnableGraph[list[Any]]:
-        """Ends the stream in several sinks, each of which gets every element; the list of their results."""
-        from teleporter_lab.engine.graph import Sink  # a blueprint, made by the module that inherits this family
-
-        if not sinks:
-            raise ValueError("broadcast needs at least one sink")
-
-        def end(m: Materializer, upstream: Stage[Any]) -> Terminal[list[Any]]:
-            hub: Hub[Any] = Hub(Ahead(upstream, m.spawn))
-            sides = [m.branch() for _ in sinks]
-            return _All([(side, sink.attach(side, hub.branch(side))) for side, sink in zip(sides, sinks, strict=True)])
-
-        name = "broadcast(" + ", ".join(repr(sink) for sink in sinks) + ")"
-        return cast("Flow[Nothing, Out]", self).to(Sink(name, end))
+        name = ended("also_to", sinks)
+        return self.then(name, lambda m, up: beside(Everyone(Ahead(up, m.spawn)), sinks, m))
 
     def divert_to(self, sink: Sink[Out, Any], when: Callable[[Out], object]) -> Flow[In, Out]:
         """Sends the elements for which `when` is true to `sink`, gives the others below.
 
-        `when` is called twice for each element, once for each way, each time under supervision.
+        A sink that ends early no longer gets its elements: they are left out. One that fails fails the stream.
+
+        Emits when: an element stays.
+        Waits when: nothing asks on either way, or one has not taken yet what it was given.
+        Cancels when: what is below does and the sink has ended; until then the sink goes on.
+        Tokens: each way answers for the elements it gets; those of elements left out are counted as filtered.
+        Supervised: yes, `when` by element.
         """
-        from teleporter_lab.engine.graph import flow
+        name = named("divert_to", when)
 
-        aside: Flow[Out, Out] = flow()
-        return self.also_to(aside.filter(when).to(sink)).filter_not(when)
+        def attach(m: Materializer, upstream: Stage[Any]) -> Stage[Any]:
+            return beside(Parted(Ahead(Choosing(upstream, m, name, when), m.spawn)), (sink,), m)
+
+        return self.then(name, attach)
+
+    def wire_tap(self, sink: Sink[Out, Any]) -> Flow[In, Out]:
+        """Gives every element below, and shows `sink` those it can take at once; it never slows the stream.
+
+        What comes while the sink is busy is not shown to it. A sink that fails, or ends, is shown nothing more; its
+        error is logged as a warning and the stream goes on. At the end the run waits until the sink has ended too.
+
+        Emits when: there is input.
+        Tokens: pass unchanged; what the sink is shown has none.
+        """
+        return self.then(f"wire_tap({sink})", lambda m, up: WireTap(up, m, sink))
+
+    def broadcast(self, *sinks: Sink[Out, Any]) -> RunnableGraph[list[Any]]:
+        """Ends the stream in several sinks, each of which gets every element; the list of their results.
+
+        A sink that ends early no longer counts; one that fails fails the stream.
+
+        Takes when: all sinks ask.
+        Completes when: all sinks have.
+        Cancels when: all sinks do.
+        Tokens: each sink answers for every record, which is confirmed when all of them have settled it.
+        """
+        if not sinks:
+            raise ValueError("broadcast needs one sink or more.")
+        return side_by_side(self, "broadcast", sinks, lambda m, up: Everyone(Ahead(up, m.spawn)))
 
 
-async def _drive(m: Materializer, terminal: Terminal[Any]) -> None:
-    await m.drive(terminal)
+def ended(name: str, sinks: tuple[Sink[Any, Any], ...]) -> str:
+    """How an operator with sinks is shown: `also_to(ignore)`."""
+    return f"{name}({', '.join(map(repr, sinks))})"
 
 
-class Hub(Generic[T]):
-    """One stage above, several branches below; pulled when every open branch has asked and has nothing left."""
+def side_by_side(
+    flow: Operators[Any, Any], name: str, sinks: tuple[Sink[Any, Any], ...],
+    junction: Callable[[Materializer, Stage[Any]], Junction[Any]],
+) -> RunnableGraph[list[Any]]:  # fmt: skip
+    """The end of `flow` in several sinks below a junction."""
+    from teleporter_lab.engine.graph import Sink  # a blueprint, made by the module that inherits the families
 
-    __slots__ = ("_ahead", "_branches", "_error", "_over")
+    end: Sink[Any, list[Any]] = Sink(ended(name, sinks), lambda m, up: SideBySide(junction(m, up), sinks, m))
+    return cast("Flow[Nothing, Any]", flow).to(end)
 
-    def __init__(self, ahead: Ahead[T]) -> None:
-        self._ahead = ahead
-        self._over = False
-        self._error: Exception | None = None
-        self._branches: list[Branch[T]] = []
 
-    def branch(self, m: Materializer) -> Branch[T]:
-        """One more way out, pulled by an island of its own; all are made before the first is pulled."""
-        branch = Branch(self, m.pace())
-        m.at_end(branch.leave_out)
-        self._branches.append(branch)
-        return branch
+class Everyone(Junction[T]):
+    """Every branch gets every element; read when all have asked and have nothing left."""
 
-    def _open(self) -> list[Branch[T]]:
-        return [branch for branch in self._branches if not branch.left]
+    __slots__ = ()
 
-    async def pull(self, branch: Branch[T]) -> None:
-        """Returns when `branch` has a chunk or the stream is over."""
-        self._go_on()
-        while branch.chunk is None and not self._over:
-            branch.wake = asyncio.get_running_loop().create_future()
-            await branch.wake
-            self._go_on()
-        if branch.chunk is None and self._error is not None:
-            raise self._error
+    def wanted(self, waiting: list[Branch[Any]]) -> int:
+        if len(waiting) < len(self.open):
+            return 0
+        return min((branch.asked for branch in waiting), default=0)
 
-    def _go_on(self) -> None:
-        """Reads on, or hands out what was read, when every open branch waits for it."""
-        if self._over or not all(branch.asked and branch.chunk is None for branch in self._open()):
-            return
-        if self._ahead.ready:
-            self._distribute()
-        elif not self._ahead.started:
-            asked = min(branch.asked for branch in self._open())
-            self._ahead.start(asked).add_done_callback(self._distribute)
-
-    def _distribute(self, pull: asyncio.Task[None] | None = None) -> None:
-        waiting = self._open()
-        if not waiting or not self._ahead.ready or (pull is not None and pull.cancelled()):
-            return
-        outcome = self._ahead.outcome(min(branch.asked for branch in waiting))
-        if isinstance(outcome, Chunk):
-            self._share(outcome, waiting)
-        else:
-            self._over, self._error = True, outcome
-        self._rouse()
-
-    def _share(self, chunk: Chunk[T], branches: list[Branch[T]]) -> None:
-        if len(branches) == 1:
-            branches[0].chunk = chunk
-            return
+    def hand_out(self, chunk: Chunk[T]) -> None:
+        branches = self.open
         for token in chunk.tokens:
             token.retain(len(branches) - 1)
-        if chunk.tokens:
-            chunk.tokens[-1].account("expanded", len(chunk) * (len(branches) - 1))
+        account_change(chunk.tokens, len(chunk), len(chunk) * len(branches))
         for branch in branches:
-            branch.chunk = Chunk(chunk.data, branch.shares(chunk))
+            branch.give(self.part(branch, chunk), chunk.tokens, len(branches) == 1)
 
-    def _rouse(self) -> None:
-        """Lets every waiting branch look again."""
-        for branch in self._branches:
-            if branch.wake is not None and not branch.wake.done():
-                branch.wake.set_result(None)
-
-    async def leave(self) -> None:
-        """A branch was closed; the last one closes what is above."""
-        if self._open():
-            self._rouse()
-        else:
-            await self._ahead.close()
+    def part(self, branch: Branch[Any], chunk: Chunk[T]) -> Any:
+        """What one branch gets for `chunk`: as many elements."""
+        return chunk.data
 
 
-class Branch(Stage[T]):
-    """One way out of a hub."""
+class Parted(Junction[T]):
+    """Each element goes to the branch that its mark says; a branch holds at most what it was given of one chunk."""
 
-    __slots__ = ("_given", "_hub", "_pace", "asked", "chunk", "left", "wake")
+    __slots__ = ()
 
-    def __init__(self, hub: Hub[T], pace: Pace) -> None:
-        super().__init__()
-        self._hub = hub
-        self._pace = pace
-        self._given: deque[Share] = deque()
-        self.asked = 0
-        self.chunk: Chunk[T] | None = None
-        self.left = False
-        self.wake: asyncio.Future[None] | None = None
+    def wanted(self, waiting: list[Branch[Any]]) -> int:
+        if any(branch.chunk is not None for branch in self.open):
+            return 0
+        return min((branch.asked for branch in waiting), default=0)
+
+    def hand_out(self, chunk: Chunk[T]) -> None:
+        parts: list[list[T]] = [[] for _ in self.branches]
+        numbers: list[int] = cast("Marked[T]", chunk).marks
+        for number, element in zip(numbers, chunk.data, strict=True):
+            parts[number].append(element)
+        given = [pair for pair in zip(self.branches, parts, strict=True) if pair[1] and not pair[0].left]
+        account_change(chunk.tokens, len(chunk), sum(len(part) for _, part in given))
+        if not given:
+            chunk.confirm()
+            return
+        for token in chunk.tokens:
+            token.retain(len(given) - 1)
+        for branch, part in given:
+            branch.give(part, chunk.tokens, len(self.open) == 1)
+
+
+class WireTap(Through[T, T]):
+    __slots__ = ("_begun", "_tap")
+
+    def __init__(self, upstream: Stage[T], m: Materializer, sink: Sink[T, Any]) -> None:
+        super().__init__(upstream)
+        scope = Scope(m.branch())
+        self._begun = False
+        self._tap: Tap[T] = Tap(scope.m)
+        drive = scope.m.spawn(scope.m.drive(sink.attach(scope.m, self._tap)))
+        m.spawn(_watch(scope, drive, self._tap, f"wire_tap({sink})"))
 
     async def pull(self, n: int) -> Chunk[T] | None:
-        self.asked = n
-        await self._hub.pull(self)
-        if self.chunk is None:
-            return None
-        fit = self._pace.fit(n)
-        await self._pace.turn()
-        chunk, self.chunk = self.chunk, None
-        if len(chunk) > fit:
-            chunk, self.chunk = chunk.split(fit)
-        self.asked = 0
-        self._pace.gave(len(chunk))
+        if not self._begun:
+            await asyncio.sleep(0)  # the sink is driven from now on, and may ask for the first element
+            self._begun = True
+        try:
+            chunk = await self.upstream.pull(n)
+        except Exception as error:
+            self._tap.end(error)
+            raise
+        if chunk is None:
+            self._tap.end(None)
+        else:
+            self._tap.show(chunk.data)
         return chunk
 
-    def shares(self, chunk: Chunk[T]) -> tuple[Token, ...]:
-        """What this branch answers with for `chunk`; its last share accounts for the elements, as always."""
-        given = self._given
-        while given and given[0].settled:
-            given.popleft()
-        last = len(chunk.tokens) - 1
-        return tuple(Share(token, len(chunk) if i == last else 0, given) for i, token in enumerate(chunk.tokens))
-
-    def leave_out(self) -> None:
-        """The sink of this branch has got all it wants; what it has not settled stands in nobody's way."""
-        for share in self._given:
-            share.leave_out()
-
     async def on_close(self) -> None:
-        self.left = True
-        await self._hub.leave()
+        self._tap.end(None)
+        await self.upstream.close()
 
 
-class _All(Terminal[list[Any]]):
-    """Several sinks that run side by side; the first one in the calling task."""
+class Tap(Stage[T]):
+    """What the sink of a tap pulls. While it waits there is room for what it asked for, and none while it works."""
 
-    __slots__ = ("_sinks",)
+    __slots__ = ("_over", "_pace", "_room", "_shown", "_wake", "error")
 
-    def __init__(self, sinks: list[tuple[Materializer, Terminal[Any]]]) -> None:
-        self._sinks = sinks
+    def __init__(self, m: Materializer) -> None:
+        super().__init__()
+        self._pace = m.pace()
+        self._room = 0
+        self._shown: Held[T] = Held()
+        self._wake: asyncio.Future[None] | None = None
+        self._over = False
+        self.error: Exception | None = None
 
-    async def run(self) -> list[Any]:
-        results: list[Any] = [None] * len(self._sinks)
+    def show(self, data: list[T]) -> None:
+        room = self._room - self._shown.count
+        if room > 0:
+            self._shown.add(Chunk(data if len(data) <= room else data[:room]))
+            self._rouse()
 
-        async def drive(i: int) -> None:
-            m, terminal = self._sinks[i]
-            results[i] = await m.drive(terminal)
+    def end(self, error: Exception | None) -> None:
+        """Nothing more will be shown."""
+        if not self._over:
+            self._over, self.error = True, error
+            self._rouse()
 
-        m, _ = self._sinks[0]
-        others = [m.spawn(drive(i)) for i in range(1, len(self._sinks))]
-        await drive(0)
-        if others:
-            await asyncio.wait(others)
-        return results
+    def _rouse(self) -> None:
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
+
+    async def pull(self, n: int) -> Chunk[T] | None:
+        if not self._shown.count and not self._over:
+            self._room = min(n, MAX_CHUNK)
+            self._wake = asyncio.get_running_loop().create_future()
+            try:
+                await self._wake
+            finally:
+                self._room = 0
+        if self._shown.count:
+            fit = self._pace.fit(n)
+            await self._pace.turn()
+            self._pace.gave(fit := min(fit, self._shown.count))
+            return self._shown.take(fit)
+        if self.error is not None:
+            raise self.error
+        return None
+
+
+async def _watch(scope: Scope, drive: asyncio.Task[None], tap: Tap[Any], name: str) -> None:
+    """Ends what is left of a tap when its sink has ended or failed."""
+    await asyncio.wait((drive, scope.failed), return_when=asyncio.FIRST_COMPLETED)
+    if scope.failed.done() and (error := scope.failed.result()) is not tap.error:
+        logging.getLogger(__name__).warning("%s is shown nothing more, as it failed: %r", name, error)
+    await scope.end()

@@ -1,97 +1,155 @@
-"""Where chunks end: foreach, fold, to_list, ignore, head, last, write_to.
+# pyright: reportInvalidTypeVarUse=false
+"""Where chunks end: foreach, foreach_async, ignore, cancelled, on_complete, head, last, take_last, to_list, count.
 
-Owns the sinks and how they drive a stream: pull, work, settle, until the end; then close what is above. What a sink
-has handled it confirms and counts as written.
+Owns these sinks and how they drive a stream: pull, work, settle, until the end; then close what is above. What a sink
+has handled it confirms and counts as written. Sinks that compute something are in `folding_sinks`, those that write to
+a system outside in `writing`, those that somebody else empties in `outlets`.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from teleporter_lab.engine.blocking import OneCall
+from teleporter_lab.engine.failure import FAILURES, RowsNeeded, failure_of
 from teleporter_lab.engine.graph import Sink
-from teleporter_lab.engine.stage import PLENTY, Stage, Terminal, close_each, close_fully
-from teleporter_lab.engine.stages.timing import Gather
-from teleporter_lab.engine.stages.transform import Take
-from teleporter_lab.engine.supervision import Action, Supervised, supervise
+from teleporter_lab.engine.operators import named
+from teleporter_lab.engine.pool import MapAsyncUnordered
+from teleporter_lab.engine.stage import PLENTY, Stage, Terminal, close_fully
+from teleporter_lab.engine.stages.transform import Rows
+from teleporter_lab.engine.supervision import Supervised
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator
 
     from teleporter_lab.engine.chunk import Chunk
-    from teleporter_lab.engine.endpoints import BlockingWriter, Writer
     from teleporter_lab.engine.run import Materializer
 
 T = TypeVar("T")
+"""Also what a sink takes that takes anything: with Any there, type checkers lose the result of the graph."""
 M = TypeVar("M")
 
-BATCH_SIZE = 2000
-"""Records a writer gets at once, unless its config says otherwise."""
 
-BATCH_SECONDS = 0.1
-"""How long a writer's batch may wait to become full."""
+def foreach(function: Callable[[T], object], *, blocking: bool = False) -> Sink[T, None]:
+    """Calls `function(x)` for each element; with `blocking` in a driver thread, a chunk a call.
+
+    Takes when: the function has returned.
+    Tokens: confirmed when the function has returned for a chunk.
+    Supervised: yes, by element.
+    """
+    name = named("foreach", function)
+    return Sink(name, lambda m, up: Drain(Foreach(up, m, name, function, blocking)))
 
 
-def foreach(function: Callable[[T], object]) -> Sink[T, None]:
-    """Calls `function(x)` for each element. Supervised."""
-    name = f"foreach({getattr(function, '__name__', 'function')})"
-    return Sink(name, lambda m, up: Drain(_Foreach(up, m, name, function)))
+def foreach_async(parallelism: int, function: Callable[[T], Awaitable[object]]) -> Sink[T, None]:
+    """Awaits `function(x)` for each element, up to `parallelism` at a time, in any order.
+
+    Takes when: fewer than `parallelism` calls run.
+    Tokens: confirmed when the calls for all elements of a chunk have returned.
+    Supervised: yes, by element.
+    """
+    if parallelism < 1:
+        raise ValueError(f"foreach_async needs a parallelism of 1 or more, not {parallelism}.")
+    name = named("foreach_async", function)
+
+    def end(m: Materializer, upstream: Stage[Any]) -> Terminal[None]:
+        return Drain(MapAsyncUnordered(Rows(upstream, m, name), m, name, function, parallelism))
+
+    return Sink(name, end)
 
 
-def ignore() -> Sink[Any, None]:
-    """Takes everything and does nothing with it."""
+def ignore() -> Sink[T, None]:
+    """Takes everything and does nothing with it.
+
+    Takes when: there is input.
+    Tokens: confirmed when it was taken.
+    """
     return Sink("ignore", lambda _, up: Drain(up))
 
 
-def fold(zero: M, function: Callable[[M, T], M]) -> Sink[T, M]:
-    """`function(function(zero, x1), x2)…` over all elements. Supervised: an element left out does not count."""
-    name = f"fold({getattr(function, '__name__', 'function')})"
-    return Sink(name, lambda m, up: _Fold(up, m, name, zero, function))
+def cancelled() -> Sink[T, None]:
+    """Takes nothing.
+
+    Takes when: never.
+    Cancels when: at once.
+    """
+    return Sink("cancelled", lambda _, up: _Cancelled(up))
 
 
-def to_list() -> Sink[T, list[T]]:
-    """All elements in a list; for streams that end and fit into memory."""
-    return Sink("to_list", lambda _, up: _ToList[Any](up))
+def on_complete(function: Callable[[BaseException | None], object]) -> Sink[T, None]:
+    """Ignores the elements and calls `function(None)` at the end, or `function(error)` when the stream failed here.
+
+    It is called once, when everything above is closed; the error goes on. A stream that is stopped hard is one that
+    failed with CancelledError.
+
+    Takes when: there is input.
+    Tokens: confirmed when it was taken.
+    Supervised: no. An error of `function` fails the stream.
+    """
+    return Sink(named("on_complete", function), lambda _, up: _OnComplete(up, function))
 
 
 def head() -> Sink[T, T | None]:
-    """The first element, None when there is none; what is above is closed after it."""
-    return Sink("head", lambda _, up: _Last[Any](Take(up, 1)))
+    """The first element, None when there is none.
+
+    Takes when: there is input.
+    Cancels when: it has the first element.
+    Tokens: confirmed when it was taken.
+    Like: Pekko's headOption.
+    """
+    return Sink("head", lambda _, up: _Head[Any]("head", up))
 
 
 def last() -> Sink[T, T | None]:
-    """The last element, None when there is none."""
-    return Sink("last", lambda _, up: _Last[Any](up))
+    """The last element, None when there is none.
 
-
-def write_to(
-    name: str, make: Callable[[], Writer[T]], size: int = BATCH_SIZE, seconds: float = BATCH_SECONDS
-) -> Sink[T, None]:
-    """Gives a fresh writer made by `make` batches of up to `size` records, each waiting `seconds` at the most.
-
-    The next batch is gathered while one is written. A batch that fails goes through the supervision as one element:
-    retried, skipped, or the end of the stream. Records are confirmed when their batch is stored.
+    Takes when: there is input.
+    Tokens: confirmed when it was taken.
+    Like: Pekko's lastOption.
     """
-    return Sink(name, lambda m, up: WriteTo(up, m, name, make(), (size, seconds)))
+    return Sink("last", lambda _, up: _Last[Any]("last", up))
 
 
-def write_to_blocking(
-    name: str, make: Callable[[], BlockingWriter[T]], size: int = BATCH_SIZE, seconds: float = BATCH_SECONDS
-) -> Sink[T, None]:
-    """Like `write_to`, for a writer that blocks: it works in a driver thread, a batch a call."""
-    return Sink(name, lambda m, up: WriteTo(up, m, name, _InThread(make(), m), (size, seconds)))
+def take_last(n: int) -> Sink[T, list[T]]:
+    """The last `n` elements in a list, fewer when there are fewer.
+
+    Takes when: there is input.
+    Tokens: confirmed when it was taken.
+    """
+    if n < 1:
+        raise ValueError(f"take_last needs a number of 1 or more, not {n}.")
+    return Sink(f"take_last({n})", lambda _, up: _TakeLast[Any](up, n))
+
+
+def to_list() -> Sink[T, list[T]]:
+    """All elements in a list; for streams that end and fit into memory.
+
+    Takes when: there is input.
+    Tokens: confirmed when it was taken.
+    Like: Pekko's seq.
+    """
+    return Sink("to_list", lambda _, up: _ToList[Any](up))
+
+
+def count() -> Sink[T, int]:
+    """The number of elements; of columns, the number of rows.
+
+    Takes when: there is input.
+    Tokens: confirmed when it was taken.
+    """
+    return Sink("count", lambda _, up: _Count(up))
 
 
 class Drain(Terminal[None]):
     """Pulls to the end; everything was done above."""
 
-    __slots__ = ("_upstream",)
+    __slots__ = ("upstream",)
 
     def __init__(self, upstream: Stage[Any]) -> None:
-        self._upstream = upstream
+        self.upstream = upstream
 
     async def run(self) -> None:
-        upstream = self._upstream
+        upstream = self.upstream
         try:
             while (chunk := await upstream.pull(PLENTY)) is not None:
                 chunk.written()
@@ -99,11 +157,13 @@ class Drain(Terminal[None]):
             await close_fully(upstream.close)
 
 
-class _Foreach(Supervised[T, T]):
+class Foreach(Supervised[T, T]):
     __slots__ = ("_function",)
 
-    def __init__(self, upstream: Stage[T], m: Materializer, name: str, function: Callable[[T], object]) -> None:
-        super().__init__(upstream, m, name)
+    def __init__(
+        self, upstream: Stage[T], m: Materializer, name: str, function: Callable[[T], object], blocking: bool
+    ) -> None:
+        super().__init__(upstream, m, name, blocking)
         self._function = function
 
     def work(self, elements: Iterator[T], out: list[T]) -> None:
@@ -113,123 +173,142 @@ class _Foreach(Supervised[T, T]):
             add(element)
 
 
-class _Fold(Supervised[T, T], Terminal[M], Generic[T, M]):
-    __slots__ = ("_function", "_state")
+class _Cancelled(Terminal[None]):
+    __slots__ = ("upstream",)
 
-    def __init__(self, upstream: Stage[T], m: Materializer, name: str, zero: M, function: Callable[[M, T], M]) -> None:
-        super().__init__(upstream, m, name)
-        self._state = zero
+    def __init__(self, upstream: Stage[Any]) -> None:
+        self.upstream = upstream
+
+    async def run(self) -> None:
+        await close_fully(self.upstream.close)
+
+
+class _OnComplete(Drain):
+    __slots__ = ("_function",)
+
+    def __init__(self, upstream: Stage[Any], function: Callable[[BaseException | None], object]) -> None:
+        super().__init__(upstream)
         self._function = function
-
-    def work(self, elements: Iterator[T], out: list[T]) -> None:
-        function, add = self._function, out.append
-        for element in elements:
-            self._state = function(self._state, element)
-            add(element)
-
-    async def run(self) -> M:
-        await Drain(self).run()
-        return self._state
-
-
-class _ToList(Terminal[list[T]], Generic[T]):
-    __slots__ = ("_upstream",)
-
-    def __init__(self, upstream: Stage[T]) -> None:
-        self._upstream = upstream
-
-    async def run(self) -> list[T]:
-        elements: list[T] = []
-        try:
-            while (chunk := await self._upstream.pull(PLENTY)) is not None:
-                elements += chunk.data
-                chunk.written()
-        finally:
-            await close_fully(self._upstream.close)
-        return elements
-
-
-class _Last(Terminal["T | None"], Generic[T]):
-    __slots__ = ("_upstream",)
-
-    def __init__(self, upstream: Stage[T]) -> None:
-        self._upstream = upstream
-
-    async def run(self) -> T | None:
-        element: T | None = None
-        try:
-            while (chunk := await self._upstream.pull(PLENTY)) is not None:
-                element = chunk.data[-1]
-                chunk.written()
-        finally:
-            await close_fully(self._upstream.close)
-        return element
-
-
-class WriteTo(Terminal[None], Generic[T]):
-    """A writer as a sink."""
-
-    __slots__ = ("_gather", "_m", "_name", "_size", "_writer")
-
-    def __init__(
-        self, upstream: Stage[T], m: Materializer, name: str, writer: Writer[T] | _InThread[T],
-        batch: tuple[int, float],
-    ) -> None:  # fmt: skip
-        self._size, seconds = batch
-        self._m = m
-        self._name = name
-        self._writer = writer
-        self._gather = Gather(upstream, m, seconds)
 
     async def run(self) -> None:
         try:
-            await self._writer.open()
-            while (chunk := await self._gather.pull(self._size)) is not None:
-                self._gather.collect(self._size)
-                await self._write(chunk)
-        finally:
-            await close_fully(self._close)
+            await super().run()
+        except BaseException as error:
+            self._tell(error)
+            raise
+        self._tell(None)
 
-    async def _close(self) -> None:
-        await close_each(self._gather.close, self._writer.close)
-
-    async def _write(self, chunk: Chunk[T]) -> None:
+    def _tell(self, error: BaseException | None) -> None:
         try:
-            await self._writer.write(chunk.data)
-        except Exception as error:  # noqa: BLE001 - goes to the supervision
-            if not await self._stored_after(error, chunk):
-                chunk.skipped()
-                return
+            self._function(error)
+        except FAILURES as failed:
+            failure = failure_of(failed)
+        else:
+            return
+        raise failure
+
+
+class Collecting(Terminal[M], Generic[T, M]):
+    """Pulls to the end and keeps something of each chunk."""
+
+    __slots__ = ("name", "upstream")
+
+    def __init__(self, name: str, upstream: Stage[T]) -> None:
+        self.name = name
+        self.upstream = upstream
+
+    def add(self, elements: list[T]) -> None:
+        """The elements of one more chunk."""
+        raise AssertionError(f"{type(self).__name__} does not say what it keeps")
+
+    def result(self) -> M:
+        """What has come of all of them."""
+        raise AssertionError(f"{type(self).__name__} does not say what it gives")
+
+    async def run(self) -> M:
+        try:
+            while (chunk := await self.upstream.pull(PLENTY)) is not None:
+                self._take(chunk)
+        finally:
+            await close_fully(self.upstream.close)
+        return self.result()
+
+    def _take(self, chunk: Chunk[T]) -> None:
+        if type(chunk.data) is not list:
+            failure = RowsNeeded(self.name)
+            chunk.nack(failure)
+            raise failure
+        self.add(chunk.data)
         chunk.written()
 
-    async def _stored_after(self, error: Exception, chunk: Chunk[T]) -> bool:
-        """Whether the batch was stored in the end; raises when the stream has to stop."""
 
-        async def again() -> None:
-            await self._writer.write(chunk.data)
+class _ToList(Collecting[T, list[T]]):
+    __slots__ = ("_elements",)
 
+    def __init__(self, upstream: Stage[T]) -> None:
+        super().__init__("to_list", upstream)
+        self._elements: list[T] = []
+
+    def add(self, elements: list[T]) -> None:
+        self._elements += elements
+
+    def result(self) -> list[T]:
+        return self._elements
+
+
+class _TakeLast(Collecting[T, list[T]]):
+    __slots__ = ("_elements",)
+
+    def __init__(self, upstream: Stage[T], n: int) -> None:
+        super().__init__("take_last", upstream)
+        self._elements: deque[T] = deque(maxlen=n)
+
+    def add(self, elements: list[T]) -> None:
+        self._elements.extend(elements)
+
+    def result(self) -> list[T]:
+        return list(self._elements)
+
+
+class _Last(Collecting[T, "T | None"]):
+    __slots__ = ("_element",)
+
+    def __init__(self, name: str, upstream: Stage[T]) -> None:
+        super().__init__(name, upstream)
+        self._element: T | None = None
+
+    def add(self, elements: list[T]) -> None:
+        self._element = elements[-1]
+
+    def result(self) -> T | None:
+        return self._element
+
+
+class _Head(_Last[T]):
+    __slots__ = ()
+
+    async def run(self) -> T | None:
         try:
-            return await supervise(self._m, self._name, again, chunk.data, error) is Action.RETRY
-        except Exception as final:
-            chunk.nack(final)
-            raise
+            chunk = await self.upstream.pull(1)
+            if chunk is not None:
+                self._take(chunk)
+        finally:
+            await close_fully(self.upstream.close)
+        return self.result()
 
 
-class _InThread(Generic[T]):
-    """A blocking writer seen as a `Writer`. A cancelled write is waited for before the writer is closed."""
+class _Count(Terminal[int]):
+    __slots__ = ("upstream",)
 
-    __slots__ = ("_calls", "_writer")
+    def __init__(self, upstream: Stage[Any]) -> None:
+        self.upstream = upstream
 
-    def __init__(self, writer: BlockingWriter[T], m: Materializer) -> None:
-        self._writer = writer
-        self._calls: OneCall[None] = OneCall(m.runtime.threads)
-
-    async def open(self) -> None:
-        await self._calls.call(self._writer.open)
-
-    async def write(self, records: list[T]) -> None:
-        await self._calls.call(self._writer.write, records)
-
-    async def close(self) -> None:
-        await self._calls.settle()
-        await self._calls.call(self._writer.close)
+    async def run(self) -> int:
+        count = 0
+        try:
+            while (chunk := await self.upstream.pull(PLENTY)) is not None:
+                count += len(chunk)
+                chunk.written()
+        finally:
+            await close_fully(self.upstream.close)
+        return count

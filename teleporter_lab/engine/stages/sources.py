@@ -1,7 +1,8 @@
-"""Where chunks are born: iterate, async_iterate, single, empty, failed, tick, unfold, read_from.
+"""Where chunks are born: iterate, async_iterate, single, empty, failed, range_of, repeat, cycle, tick, never.
 
-Owns the sources and their stages. A source waits for its turn before it hands down a chunk and gives no more than its
-pace allows, so that no stream holds the loop.
+Owns the sources that need nothing but what they are given; readers are in `reading`, sources of one element a call in
+`unfolding`, those that are filled or made later in `queues` and `deferred`. A source waits for its turn before it hands
+down a chunk and gives no more than its pace allows, so that no stream holds the loop.
 """
 
 from __future__ import annotations
@@ -9,76 +10,118 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from itertools import islice
+from itertools import repeat as repeated
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from teleporter_lab.engine.blocking import OneCall
 from teleporter_lab.engine.chunk import Chunk
-from teleporter_lab.engine.failure import failure_of
+from teleporter_lab.engine.failure import FAILURES, failure_of
 from teleporter_lab.engine.graph import Source, source
+from teleporter_lab.engine.operators import named
 from teleporter_lab.engine.stage import Stage
+from teleporter_lab.engine.trials import own_failure
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 
-    from teleporter_lab.engine.endpoints import BlockingReader, Position, Reader
     from teleporter_lab.engine.run import Materializer
 
 T = TypeVar("T")
-S = TypeVar("S")
 
 
 def iterate(elements: Iterable[T]) -> Source[T]:
-    """The elements of `elements`, asked for anew in each run. An error of the iterable fails the stream."""
+    """The elements of `elements`, asked for anew in each run. An iterator is used up by the first run.
+
+    Emits when: something below asks.
+    Completes when: the iterable ends. Its error fails the stream.
+    Like: Pekko's fromIterator.
+    """
     return source("iterate", lambda m: Iterate(m, elements))
 
 
 def single(element: T) -> Source[T]:
-    """One element, then the end."""
+    """One element.
+
+    Emits when: something below asks.
+    Completes when: the element was given.
+    """
     return source("single", lambda m: Iterate(m, (element,)))
 
 
 def empty() -> Source[Any]:
-    """The end."""
+    """The end.
+
+    Emits when: never.
+    Completes when: something below asks.
+    """
     return source("empty", lambda m: Iterate(m, ()))
 
 
 def failed(error: Exception) -> Source[Any]:
-    """Fails with `error` at once."""
+    """Fails with `error` at once.
+
+    Emits when: never.
+    Completes when: never; it fails when something below asks.
+    """
     return source("failed", lambda _: Failed(error))
 
 
+def never() -> Source[Any]:
+    """Gives nothing and does not end: a stream that waits until it is stopped.
+
+    Emits when: never.
+    Completes when: never.
+    """
+    return source("never", lambda _: Never())
+
+
+def range_of(start: int, stop: int, step: int = 1) -> Source[int]:
+    """The numbers of `range(start, stop, step)`.
+
+    Emits when: something below asks.
+    Completes when: the last number was given.
+    Like: Pekko's range, which includes its end.
+    """
+    if step == 0:
+        raise ValueError("range_of needs a step that is not 0.")
+    return source(f"range_of({start}, {stop})", lambda m: Iterate(m, range(start, stop, step)))
+
+
+def repeat(element: T) -> Source[T]:
+    """The same element over and over.
+
+    Emits when: something below asks.
+    Completes when: never.
+    """
+    return source("repeat", lambda m: Iterate(m, repeated(element)))
+
+
+def cycle(make: Callable[[], Iterable[T]]) -> Source[T]:
+    """The elements of `make()`, then those of another `make()`, and so on.
+
+    Emits when: something below asks.
+    Completes when: never. An iterable without elements fails the stream with ValueError.
+    """
+    return source(named("cycle", make), lambda m: Iterate(m, _Rounds(make)))
+
+
 def async_iterate(elements: AsyncIterable[T]) -> Source[T]:
-    """The elements of an asynchronous iterable, one a chunk, as each is waited for."""
+    """The elements of an asynchronous iterable, one a chunk, as each is waited for.
+
+    Emits when: the iterable has given its next element.
+    Completes when: the iterable ends. Its error fails the stream.
+    """
     return source("async_iterate", lambda m: AsyncIterate(m, elements))
 
 
 def tick(seconds: float, element: T, initial: float = 0.0) -> Source[T]:
-    """`element` after `initial` seconds and then each `seconds`; ticks that nobody asked for in time are left out."""
-    if seconds <= 0:
-        raise ValueError(f"tick needs seconds > 0, not {seconds}")
+    """`element` after `initial` seconds and then each `seconds`; ticks that nobody asked for in time are left out.
+
+    Emits when: it is time and something below asks.
+    Completes when: never.
+    """
+    if seconds <= 0 or initial < 0:
+        raise ValueError(f"tick needs seconds > 0 and initial >= 0, not {seconds} and {initial}")
     return source(f"tick({seconds}s)", lambda m: Tick(m, seconds, element, initial))
-
-
-def unfold(state: S, function: Callable[[S], tuple[S, T] | None]) -> Source[T]:
-    """Gives `element` for each `function(state) -> (next state, element)`, and ends when it returns None."""
-
-    def elements() -> Iterator[T]:
-        now = state
-        while (step := function(now)) is not None:
-            now, element = step
-            yield element
-
-    return source("unfold", lambda m: Iterate(m, elements()))
-
-
-def read_from(name: str, make: Callable[[], Reader[T]], position: Position | None = None) -> Source[T]:
-    """What a fresh reader made by `make` gives, from just after `position` (None: from the start)."""
-    return source(name, lambda m: ReadFrom(m, make(), position))
-
-
-def read_from_blocking(name: str, make: Callable[[], BlockingReader[T]], position: Position | None = None) -> Source[T]:
-    """Like `read_from`, for a reader that blocks: it works in a driver thread, a chunk a call."""
-    return source(name, lambda m: ReadFrom(m, _InThread(make(), m), position))
 
 
 class Iterate(Stage[T]):
@@ -102,8 +145,8 @@ class Iterate(Stage[T]):
         data: list[T] = []
         try:
             data.extend(islice(self._elements, n))
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - raised when everything before it went out
-            self._failure = failure_of(error)
+        except FAILURES as error:
+            self._failure = failure_of(error)  # raised when everything before it went out
         self._over = not data or self._failure is not None
         if not data:
             return self._end()
@@ -120,6 +163,24 @@ class Iterate(Stage[T]):
             close()
 
 
+class _Rounds(Generic[T]):
+    """The elements of one iterable after the other."""
+
+    __slots__ = ("_make",)
+
+    def __init__(self, make: Callable[[], Iterable[T]]) -> None:
+        self._make = make
+
+    def __iter__(self) -> Iterator[T]:
+        while True:
+            empty = True
+            for element in self._make():
+                empty = False
+                yield element
+            if empty:
+                raise ValueError("cycle needs a function that gives an iterable of one element or more each time.")
+
+
 class Failed(Stage[Any]):
     __slots__ = ("_error",)
 
@@ -131,6 +192,13 @@ class Failed(Stage[Any]):
         raise self._error
 
 
+class Never(Stage[Any]):
+    __slots__ = ()
+
+    async def pull(self, n: int) -> Chunk[Any] | None:
+        await asyncio.get_running_loop().create_future()
+
+
 class AsyncIterate(Stage[T]):
     __slots__ = ("_broken_off", "_elements", "_failure", "_held", "_over", "_pace")
 
@@ -138,7 +206,7 @@ class AsyncIterate(Stage[T]):
         super().__init__()
         self._pace = m.pace()
         self._elements: AsyncIterator[T] = aiter(elements)
-        self._held: list[T] = []
+        self._held: list[T] | None = None
         self._broken_off = False
         self._over = False
         self._failure: Exception | None = None
@@ -151,7 +219,7 @@ class AsyncIterate(Stage[T]):
                 raise self._failure
             return None
         await self._pace.turn()
-        chunk, self._held = Chunk(self._held), []
+        chunk, self._held = Chunk(self._held), None
         return chunk
 
     async def _next(self) -> None:
@@ -163,11 +231,10 @@ class AsyncIterate(Stage[T]):
                 self._failure = RuntimeError(
                     "The asynchronous generator was cancelled, so its end is not the real one."
                 )
-        except asyncio.CancelledError:
+        except FAILURES as error:
             self._broken_off = True
-            raise
-        except Exception as error:  # noqa: BLE001 - raised by pull, now and later
-            self._over, self._failure = True, error
+            self._failure = own_failure(error)  # raised by pull, now and later
+            self._over = True
 
     async def on_close(self) -> None:
         close = getattr(self._elements, "aclose", None)
@@ -194,77 +261,3 @@ class Tick(Stage[T]):
         late = max(0.0, self._clock.now() - self._next)
         self._next += self._seconds * (1 + late // self._seconds)
         return Chunk([self._element])
-
-
-class ReadFrom(Stage[T]):
-    """A reader as a source; opened by the first pull. A read that failed is tried again by the next pull."""
-
-    __slots__ = ("_held", "_opened", "_over", "_pace", "_position", "_reader")
-
-    def __init__(self, m: Materializer, reader: Reader[T] | _InThread[T], start: Position | None) -> None:
-        super().__init__()
-        self._pace = m.pace()
-        self._reader = reader
-        self._position = start
-        self._opened = False
-        self._over = False
-        self._held: list[T] = []
-
-    @property
-    def position(self) -> Position:
-        """Just after the last record of the last chunk, or before it, where a part of what was read is held back."""
-        return self._position
-
-    async def pull(self, n: int) -> Chunk[T] | None:
-        n = self._pace.fit(n)
-        while not self._held:
-            if self._over:
-                return None
-            await self._read(n)
-            await self._pace.turn()
-        data, self._held = self._held, self._held[n:]
-        if self._held:
-            data = data[:n]
-        else:
-            self._position = self._reader.position
-        self._pace.gave(len(data))
-        return Chunk(data)
-
-    async def _read(self, n: int) -> None:
-        if not self._opened:
-            await self._reader.open(self._position)
-            self._opened = True
-        data = await self._reader.read(n)
-        if data is None:
-            self._over = True
-        else:
-            self._held = data
-
-    async def on_close(self) -> None:
-        await self._reader.close()
-
-
-class _InThread(Generic[T]):
-    """A blocking reader seen as a `Reader`. A cancelled read goes on in its thread and is given by the next one."""
-
-    __slots__ = ("_calls", "_reader", "position")
-
-    def __init__(self, reader: BlockingReader[T], m: Materializer) -> None:
-        self._reader = reader
-        self._calls: OneCall[Any] = OneCall(m.runtime.threads)
-        self.position: Position = None
-
-    async def open(self, position: Position | None) -> None:
-        await self._calls.call(self._reader.open, position)
-
-    async def read(self, n: int) -> list[T] | None:
-        data, self.position = await self._calls.call(self._read, n)
-        return data
-
-    def _read(self, n: int) -> tuple[list[T] | None, Position]:
-        data = self._reader.read(n)
-        return data, self._reader.position
-
-    async def close(self) -> None:
-        await self._calls.settle()
-        await self._calls.call(self._reader.close)

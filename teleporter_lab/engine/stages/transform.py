@@ -1,18 +1,23 @@
-"""Operators that work on the elements of one chunk at a time: map, filter, map_concat, scan, take, drop, grouped.
+"""Operators that make something else of each element: map, filter, map_concat, collect, flatten_optional.
 
-Owns their methods and stages. Every function of the user runs under supervision. Tokens: kept by all of them; a chunk
-that becomes empty is confirmed at once.
+Owns their methods and stages, and what operators on single elements stand on (`Calling`, `Narrow`, `Rows`). Every
+function of the user runs under supervision. Tokens: kept by all of them; a chunk that becomes empty is confirmed at
+once.
 """
 
 from __future__ import annotations
 
-from itertools import dropwhile, filterfalse
-from typing import TYPE_CHECKING, Generic, TypeVar
+from functools import partial
+from itertools import filterfalse
+from operator import is_
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from teleporter_lab.engine.chunk import Chunk, Held, account_change
+from teleporter_lab.engine.chunk import Chunk
+from teleporter_lab.engine.failure import RowsNeeded
 from teleporter_lab.engine.operators import Operators, named
-from teleporter_lab.engine.stage import Stage, Through, close_fully
-from teleporter_lab.engine.supervision import Supervised, attempt
+from teleporter_lab.engine.stage import Stage, Through
+from teleporter_lab.engine.stages.columnar import filter_columns
+from teleporter_lab.engine.supervision import Supervised
 from teleporter_lab.engine.turnstile import MAX_CHUNK
 
 if TYPE_CHECKING:
@@ -20,6 +25,7 @@ if TYPE_CHECKING:
 
     from teleporter_lab.engine.graph import Flow
     from teleporter_lab.engine.run import Materializer
+    from teleporter_lab.engine.stages.columnar import Expression
     from teleporter_lab.engine.turnstile import Pace
 
 In = TypeVar("In")
@@ -30,168 +36,139 @@ B = TypeVar("B")
 
 
 class Transforming(Operators[In, Out], Generic[In, Out]):
-    """The family's methods."""
+    """The family's methods. With `blocking` the function is called in a driver thread, for a chunk in one go."""
 
     __slots__ = ()
 
-    def map(self, function: Callable[[Out], B]) -> Flow[In, B]:
-        """Gives `function(x)` for each element. Supervised.
+    def map(self, function: Callable[[Out], B], *, blocking: bool = False) -> Flow[In, B]:
+        """Gives `function(x)` for each element.
 
-        Emits when there is input; completes when its input does; tokens pass unchanged.
+        With `blocking` the function may block: it is called in a driver thread, for a chunk in one go.
+
+        Emits when: there is input.
+        Supervised: yes, by element.
         """
         name = named("map", function)
-        return self.then(name, lambda m, up: Map(up, m, name, function))
+        return self.then(name, lambda m, up: Map(up, m, name, function, blocking))
 
-    def filter(self, predicate: Callable[[Out], object]) -> Flow[In, Out]:
-        """Gives the elements for which `predicate` is true. Supervised.
+    def filter(self, predicate: Callable[[Out], object] | Expression, *, blocking: bool = False) -> Flow[In, Out]:
+        """Gives the elements for which `predicate` is true.
 
-        Emits when an element passes; a chunk of which nothing is left is confirmed and counted as filtered.
+        Of columns it takes a pyarrow expression: `filter(field("amount") > 10)` gives the rows for which it is true.
+        With `blocking` the predicate may block: it is called in a driver thread, for a chunk in one go.
+
+        Emits when: an element passes.
+        Tokens: kept; elements left out count as filtered, and a chunk of which nothing is left is confirmed.
+        Supervised: yes, by element.
         """
+        if not callable(predicate):
+            return self.then(f"filter({predicate})", lambda m, up: filter_columns(up, m, predicate))
         name = named("filter", predicate)
-        return self.then(name, lambda m, up: Filter(up, m, name, predicate))
+        return self.then(name, lambda m, up: Filter(up, m, name, predicate, blocking))
 
-    def filter_not(self, predicate: Callable[[Out], object]) -> Flow[In, Out]:
-        """Gives the elements for which `predicate` is false. Supervised; otherwise like `filter`."""
+    def filter_not(self, predicate: Callable[[Out], object], *, blocking: bool = False) -> Flow[In, Out]:
+        """Gives the elements for which `predicate` is false; otherwise like `filter`.
+
+        Emits when: an element passes.
+        Tokens: kept; elements left out count as filtered, and a chunk of which nothing is left is confirmed.
+        Supervised: yes, by element.
+        Like: Pekko's filterNot.
+        """
         name = named("filter_not", predicate)
-        return self.then(name, lambda m, up: FilterNot(up, m, name, predicate))
+        return self.then(name, lambda m, up: FilterNot(up, m, name, predicate, blocking))
 
-    def map_concat(self, function: Callable[[Out], Iterable[B]]) -> Flow[In, B]:
-        """Gives every item of `function(x)`, in order. Supervised: an element gives all of its items or none.
+    def map_concat(self, function: Callable[[Out], Iterable[B]], *, blocking: bool = False) -> Flow[In, B]:
+        """Gives every item of `function(x)`, in order.
 
-        Emits when a result is not empty. What exceeds the demand waits here and goes out first at the next pull.
+        What exceeds the demand waits here and goes out first at the next pull. With `blocking` the function may block:
+        it is called, and its items are taken, in a driver thread, for a chunk in one go.
+
+        Emits when: a result is not empty, or items of an earlier one wait.
+        Tokens: kept; all items of an element answer for its record, items on top count as expanded.
+        Supervised: yes, by element, which gives all of its items or none.
+        Like: Pekko's mapConcat.
         """
         name = named("map_concat", function)
-        return self.then(name, lambda m, up: Narrow(MapConcat(up, m, name, function), m.pace()))
+        return self.then(name, lambda m, up: Narrow(MapConcat(up, m, name, function, blocking), m.pace()))
 
-    def scan(self, zero: B, function: Callable[[B, Out], B]) -> Flow[In, B]:
-        """Gives the running result: `function(last result, x)` for each element, beginning with `zero`. Supervised."""
-        name = named("scan", function)
-        return self.then(name, lambda m, up: Scan(up, m, name, (zero, function)))
+    def collect(self, function: Callable[[Out], B | None]) -> Flow[In, B]:
+        """Gives `function(x)` for each element, where it is not None: map and filter in one.
 
-    def take(self, n: int) -> Flow[In, Out]:
-        """The first `n` elements, then the end, before which what is above is closed; exactly `n` are asked for."""
-        return self.then(f"take({n})", lambda m, up: Take(up, n))
-
-    def take_while(self, predicate: Callable[[Out], object]) -> Flow[In, Out]:
-        """The elements up to the first for which `predicate` is false. Supervised.
-
-        Asks for few elements first, then for more, as it cannot know where it will end; what it read beyond the end
-        is counted as filtered.
+        Emits when: a result is not None.
+        Tokens: kept; elements left out count as filtered, and a chunk of which nothing is left is confirmed.
+        Supervised: yes, by element.
+        Like: Pekko's collect, with None in the place of a case that is not defined.
         """
-        name = named("take_while", predicate)
-        return self.then(name, lambda m, up: TakeWhile(up, m, name, predicate))
+        name = named("collect", function)
+        return self.then(name, lambda m, up: Collect(up, m, name, function))
 
-    def drop(self, n: int) -> Flow[In, Out]:
-        """Leaves out the first `n` elements; they are counted as filtered."""
-        return self.then(f"drop({n})", lambda m, up: Drop(up, n))
+    def flatten_optional(self: Operators[In, B | None]) -> Flow[In, B]:
+        """Gives the elements that are not None.
 
-    def drop_while(self, predicate: Callable[[Out], object]) -> Flow[In, Out]:
-        """Leaves out elements until `predicate` is false for one; that one and all after it pass. Supervised."""
-        name = named("drop_while", predicate)
-        return self.then(name, lambda m, up: DropWhile(up, m, name, predicate))
-
-    def grouped(self, n: int) -> Flow[In, list[Out]]:
-        """Lists of `n` elements; the last may be shorter.
-
-        Emits when a list is full, or at the end; before an error the elements held go out as a last, short list.
-        Tokens: a list answers for every record in it.
+        Emits when: an element is not None.
+        Tokens: kept; a None counts as filtered, and a chunk of which nothing is left is confirmed.
+        Like: Pekko's flattenOptional.
         """
-        if n < 1:
-            raise ValueError(f"grouped needs a size of 1 or more, not {n}")
-        return self.then(f"grouped({n})", lambda m, up: Grouped(up, n))
+        return self.then("flatten_optional", lambda m, up: FlattenOptional(up, m, "flatten_optional"))
 
 
-class Map(Supervised[A, B]):
-    __slots__ = ("_function",)
+class Calling(Supervised[A, B], Generic[A, B]):
+    """A stage with one function of the user's, called for each element."""
 
-    def __init__(self, upstream: Stage[A], m: Materializer, name: str, function: Callable[[A], B]) -> None:
-        super().__init__(upstream, m, name)
-        self._function = function
+    __slots__ = ("function",)
+
+    def __init__(
+        self, upstream: Stage[A], m: Materializer, name: str, function: Callable[[A], Any], blocking: bool = False
+    ) -> None:
+        super().__init__(upstream, m, name, blocking)
+        self.function = function
+
+
+class Map(Calling[A, B]):
+    __slots__ = ()
 
     def work(self, elements: Iterator[A], out: list[B]) -> None:
-        out.extend(map(self._function, elements))
+        out.extend(map(self.function, elements))
 
 
-class Filter(Supervised[T, T]):
-    __slots__ = ("_predicate",)
-
-    def __init__(self, upstream: Stage[T], m: Materializer, name: str, predicate: Callable[[T], object]) -> None:
-        super().__init__(upstream, m, name)
-        self._predicate = predicate
-
-    def work(self, elements: Iterator[T], out: list[T]) -> None:
-        out.extend(filter(self._predicate, elements))
-
-
-class FilterNot(Filter[T]):
+class Filter(Calling[T, T]):
     __slots__ = ()
 
     def work(self, elements: Iterator[T], out: list[T]) -> None:
-        out.extend(filterfalse(self._predicate, elements))
+        out.extend(filter(self.function, elements))
 
 
-class MapConcat(Supervised[A, B]):
-    __slots__ = ("_function",)
+class FilterNot(Calling[T, T]):
+    __slots__ = ()
 
-    def __init__(self, upstream: Stage[A], m: Materializer, name: str, function: Callable[[A], Iterable[B]]) -> None:
-        super().__init__(upstream, m, name)
-        self._function = function
+    def work(self, elements: Iterator[T], out: list[T]) -> None:
+        out.extend(filterfalse(self.function, elements))
+
+
+class MapConcat(Calling[A, B]):
+    __slots__ = ()
 
     def work(self, elements: Iterator[A], out: list[B]) -> None:
-        function = self._function
+        function = self.function
         for element in elements:
             out += list(function(element))
 
 
-class Scan(Supervised[A, B]):
-    __slots__ = ("_function", "_state")
+_absent = partial(is_, None)
 
-    def __init__(self, upstream: Stage[A], m: Materializer, name: str, scan: tuple[B, Callable[[B, A], B]]) -> None:
-        super().__init__(upstream, m, name)
-        self._state, self._function = scan
+
+class Collect(Calling[A, B]):
+    __slots__ = ()
 
     def work(self, elements: Iterator[A], out: list[B]) -> None:
-        function = self._function
-        for element in elements:
-            self._state = function(self._state, element)
-            out.append(self._state)
+        out.extend(filterfalse(_absent, map(self.function, elements)))
 
 
-class DropWhile(Supervised[T, T]):
-    __slots__ = ("_open", "_predicate")
+class FlattenOptional(Supervised[Any, Any]):
+    __slots__ = ()
 
-    def __init__(self, upstream: Stage[T], m: Materializer, name: str, predicate: Callable[[T], object]) -> None:
-        super().__init__(upstream, m, name)
-        self._predicate = predicate
-        self._open = False
-
-    def work(self, elements: Iterator[T], out: list[T]) -> None:
-        kept = len(out)
-        out.extend(elements if self._open else dropwhile(self._predicate, elements))
-        self._open = self._open or len(out) > kept
-
-
-class TakeWhile(Supervised[T, T]):
-    __slots__ = ("_ask", "_predicate")
-
-    def __init__(self, upstream: Stage[T], m: Materializer, name: str, predicate: Callable[[T], object]) -> None:
-        super().__init__(upstream, m, name)
-        self._predicate = predicate
-        self._ask = 1
-
-    def work(self, elements: Iterator[T], out: list[T]) -> None:
-        predicate = self._predicate
-        for element in elements:
-            if self.over:
-                continue
-            if predicate(element):
-                out.append(element)
-            else:
-                self.over = True
-
-    async def pull(self, n: int) -> Chunk[T] | None:
-        ask, self._ask = self._ask, min(self._ask * 2, 1024)
-        return await super().pull(min(n, ask))
+    def work(self, elements: Iterator[Any], out: list[Any]) -> None:
+        out.extend(filterfalse(_absent, elements))
 
 
 class Narrow(Through[T, T]):
@@ -227,81 +204,21 @@ class Narrow(Through[T, T]):
         return piece
 
 
-class Take(Through[T, T]):
-    """Closes what is above as soon as it has its last element, so that a branch with a slow sink holds nobody up."""
+class Rows(Through[T, T]):
+    """Lets rows pass and refuses columns, for a stage below that looks at single elements and calls nobody."""
 
-    __slots__ = ("_last", "_left")
+    __slots__ = ("_failure", "_name")
 
-    def __init__(self, upstream: Stage[T], n: int) -> None:
+    def __init__(self, upstream: Stage[T], m: Materializer, name: str) -> None:
         super().__init__(upstream)
-        self._left = n
-        self._last: Chunk[T] | None = None
+        self._name = m.name or name
+        self._failure: RowsNeeded | None = None
 
     async def pull(self, n: int) -> Chunk[T] | None:
-        if self._left > 0:
-            chunk = await self.upstream.pull(min(n, self._left))
-            if chunk is None:
-                return None
-            self._left -= len(chunk)
-            if self._left > 0:
+        if self._failure is None:
+            chunk = await self.upstream.pull(n)
+            if chunk is None or type(chunk.data) is list:
                 return chunk
-            self._last = chunk
-        await close_fully(self.upstream.close)
-        last, self._last = self._last, None
-        if last is not None and len(last) > n:
-            last, self._last = last.split(n)
-        return last
-
-
-class Drop(Through[T, T]):
-    __slots__ = ("_left",)
-
-    def __init__(self, upstream: Stage[T], n: int) -> None:
-        super().__init__(upstream)
-        self._left = n
-
-    async def pull(self, n: int) -> Chunk[T] | None:
-        while self._left > 0:
-            chunk = await self.upstream.pull(self._left + n)
-            if chunk is None:
-                return None
-            gone = min(self._left, len(chunk))
-            self._left -= gone
-            account_change(chunk.tokens, gone, 0)
-            if gone < len(chunk):
-                return Chunk(chunk.data[gone:], chunk.tokens)
-            chunk.confirm()
-        return await self.upstream.pull(n)
-
-
-class Grouped(Through[T, list[T]]):
-    __slots__ = ("_failure", "_held", "_over", "_size")
-
-    def __init__(self, upstream: Stage[T], size: int) -> None:
-        super().__init__(upstream)
-        self._size = size
-        self._held: Held[T] = Held()
-        self._over = False
-        self._failure: Exception | None = None
-
-    async def pull(self, n: int) -> Chunk[list[T]] | None:
-        held, size = self._held, self._size
-        while not self._over and held.count < size:
-            chunk = await attempt(self.upstream, size * n - held.count)
-            if isinstance(chunk, Chunk):
-                held.add(chunk)
-            else:
-                self._over, self._failure = True, chunk
-        full = held.count // size * size or held.count
-        if full:
-            return self._cut(held.take(full))
-        if self._failure is not None:
-            raise self._failure
-        return None
-
-    def _cut(self, chunk: Chunk[T]) -> Chunk[list[T]]:
-        data, size = chunk.data, self._size
-        groups = [data[i : i + size] for i in range(0, len(data), size)]
-        if chunk.tokens:
-            chunk.tokens[-1].account("merged", len(data) - len(groups))
-        return Chunk(groups, chunk.tokens)
+            self._failure = RowsNeeded(self._name)
+            chunk.nack(self._failure)
+        raise self._failure

@@ -41,3 +41,5 @@ class Case:
     """Whether `take(3)` below it reads exactly three elements, when it gives one for each."""
     unsettled: bool = False
     """What it reads may be settled before anything below it was written."""
+    late: bool = False
+    """It gives nothing before its input has ended."""

@@ -1,13 +1,13 @@
-"""The worker pool: as parallel as asked, never idle for want of reading, order, errors in their place, no hang."""
+"""Functions that wait: as parallel as asked, never idle for want of reading, order, errors in their place, no hang."""
 
 from __future__ import annotations
 
 import asyncio
-import threading
 from typing import Any
 
 import pytest
 
+from teleporter_lab.engine.graph import Flow, flow
 from teleporter_lab.engine.stages.sinks import foreach, to_list
 from teleporter_lab.engine.stages.sources import iterate
 from teleporter_lab.engine.supervision import Resume, Retry
@@ -197,57 +197,100 @@ def test_a_pool_of_none_is_refused() -> None:
         iterate([1]).map_async(0, asyncio.sleep)
 
 
-# ------------------------------------------------------------------------------------------------------ map_blocking
+# ------------------------------------------------------------------------------------------- scan_async, fold_async
 
 
-async def test_a_chunk_whose_call_was_cancelled_is_worked_once_and_the_next_one_too() -> None:
-    started, go_on = threading.Event(), threading.Event()
-    seen: list[list[int]] = []
+async def total(so_far: int, x: int) -> int:
+    await asyncio.sleep(0)
+    if x < 0:
+        raise ValueError(x)
+    return so_far + x
 
-    def function(xs: list[int]) -> list[int]:
-        seen.append(xs)
-        started.set()
-        assert go_on.wait(10)
-        return [x * 10 for x in xs]
 
+async def test_a_running_result_leaves_out_what_failed() -> None:
     window = Witness()
-    source = SourceProbe([[1, 2], [3]], window=window)
-    async with pulled(source.as_source().map_blocking(function)) as stage:
-        pull = asyncio.ensure_future(stage.pull(5))
-        assert await asyncio.to_thread(started.wait, 10)
-        pull.cancel()
-        await asyncio.wait((pull,))
-        go_on.set()
-        assert await drain(stage, 5) == [10, 20, 30]
-    assert seen == [[1, 2], [3]]
+    source = SourceProbe([[1, 2, -1, 3], [-2, 4]], window=window)
+    assert await source.as_source().scan_async(0, total).to(to_list()).run(supervisor=Resume()) == [1, 3, 6, 10]
     window.check_all_settled()
 
 
-async def test_a_function_that_changes_its_list_changes_nobody_elses() -> None:
-    def function(xs: list[int]) -> list[int]:
-        out = sorted(xs)
-        xs.clear()
-        return out
+async def test_every_run_begins_with_zero() -> None:
+    graph = iterate([1, 2]).scan_async(0, total).to(to_list())
+    assert [await graph.run(), await graph.run()] == [[1, 3], [1, 3]]
+    folded = iterate([1, 2]).fold_async(0, total).to(to_list())
+    assert [await folded.run(), await folded.run()] == [[3], [3]]
 
-    kept = [3, 1, 2]
+
+async def test_a_call_is_not_broken_off_by_a_pull_that_is_cancelled() -> None:
+    calls: list[int] = []
+    gate = asyncio.Event()
+
+    async def slow(so_far: int, x: int) -> int:
+        calls.append(x)
+        await gate.wait()
+        return so_far + x
+
+    source = SourceProbe([[1, 2]])
+    async with pulled(source.as_source().scan_async(0, slow)) as stage:
+        pull = asyncio.ensure_future(stage.pull(5))
+        await passes()
+        pull.cancel()
+        await asyncio.wait((pull,))
+        gate.set()
+        assert await drain(stage, 5) == [1, 3]
+    assert calls == [1, 2]
+
+
+async def test_the_value_of_a_fold_answers_for_every_record() -> None:
     window = Witness()
-    source = SourceProbe([kept], window=window)
-    assert await source.as_source().map_blocking(function).to(to_list()).run() == [1, 2, 3]
-    assert kept == [3, 1, 2]
+    source = SourceProbe([[1, 2], [-1], [3]], window=window)
+    async with pulled(source.as_source().fold_async(10, total), supervisor=Resume()) as stage:
+        chunk = await stage.pull(1)
+        assert chunk is not None
+        assert chunk.data == [16]
+        assert window.progress is None
+        chunk.written()
+        assert await stage.pull(1) is None
+    window.check_all_settled()
+    assert (window.ledger().merged, window.ledger().skipped) == (2, 1)
 
 
-async def test_its_error_stays_and_is_noted() -> None:
-    def function(xs: list[int]) -> list[int]:
-        if 3 in xs:
-            raise OSError("away")
-        return xs
+async def test_a_fold_of_nothing_is_zero_and_one_that_fails_is_nothing() -> None:
+    assert await iterate([]).fold_async(7, total).to(to_list()).run() == [7]
+    found: list[int] = []
+    with pytest.raises(ValueError, match="-1"):
+        await iterate([1, -1]).fold_async(7, total).to(foreach(found.append)).run()
+    assert found == []
+
+
+# --------------------------------------------------------------------------------------------------------- lazy_flow
+
+
+async def test_a_lazy_flow_is_made_once_a_run_with_the_first_element() -> None:
+    made: list[int] = []
+
+    def make() -> Flow[int, str]:
+        made.append(1)
+        return flow(int).map(str)
+
+    source = SourceProbe([[1, 2], END], wait=True)
+    async with pulled(source.as_source().lazy_flow(make)) as stage:
+        assert not made
+        assert await drain(stage, 10) == ["1", "2"]
+        assert made == [1]
+    assert await iterate([]).lazy_flow(make).to(to_list()).run() == []
+    assert made == [1]
+
+
+async def test_one_that_cannot_be_made_fails_the_stream() -> None:
+    def make() -> Flow[int, int]:
+        raise KeyError("no such thing")
 
     window = Witness()
-    source = SourceProbe([[1, 2], [3], [4]], window=window)
-    async with pulled(source.as_source().map_blocking(function)) as stage:
-        assert (await stage.pull(5)).data == [1, 2]  # type: ignore[union-attr]
+    source = SourceProbe([[1, 2]], window=window)
+    async with pulled(source.as_source().lazy_flow(make), supervisor=Resume()) as stage:
         for _ in range(2):
-            with pytest.raises(OSError, match="away") as caught:
-                await stage.pull(5)
-    assert caught.value.__notes__ == ["In map_blocking(function), on the element 3"]
+            with pytest.raises(KeyError, match="no such thing"):
+                await stage.pull(1)
+    assert source.closes == 1
     assert window.refused == 1

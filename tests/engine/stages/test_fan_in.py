@@ -1,10 +1,11 @@
-"""Several sources in one stream: fairness, who ends it, what of the other side is left."""
+"""Several sources in one stream: fairness, whose turn it is, who ends it, what of the other side is left."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from teleporter_lab.engine.stages.sinks import foreach, ignore, to_list
@@ -12,6 +13,20 @@ from teleporter_lab.engine.stages.sources import iterate
 from teleporter_lab.engine.turnstile import TARGET
 from teleporter_lab.testing.laws import Witness, drain
 from teleporter_lab.testing.probes import END, SourceProbe, pulled
+
+
+def batch(*xs: int) -> Any:
+    return pa.RecordBatch.from_pydict({"x": list(xs)})
+
+
+async def first(stage: Any, elements: int) -> list[Any]:
+    """The first so many elements, pulled one at a time."""
+    found: list[Any] = []
+    while len(found) < elements:
+        chunk = await stage.pull(1)
+        assert chunk is not None
+        found += chunk.data
+    return found
 
 
 async def test_busy_sources_take_turns_by_chunk() -> None:
@@ -66,27 +81,6 @@ async def test_a_slow_operator_below_bounds_the_chunks_of_every_source(how: str)
     assert max(sizes) * 0.001 <= 2 * TARGET
 
 
-async def test_zip_pairs_uneven_chunks_and_settles_both_sides() -> None:
-    left, right = Witness(), Witness()
-    one = SourceProbe([[1, 2, 3], [4], [5, 6]], window=left)
-    other = SourceProbe([["a"], ["b", "c", "d", "e"], ["f"]], window=right)
-    async with pulled(one.as_source().zip(other.as_source())) as stage:
-        found = await drain(stage, 4, 1)
-    assert found == list(zip([1, 2, 3, 4, 5, 6], "abcdef", strict=True))
-    left.check_all_settled()
-    right.check_all_settled()
-    assert left.ledger().merged == 6
-    assert right.ledger().written == 6
-
-
-async def test_what_has_no_partner_stays_unconfirmed() -> None:
-    window = Witness()
-    one = SourceProbe([[1, 2, 3]], window=window)
-    assert await one.as_source().zip(iterate("ab")).to(to_list()).run() == [(1, "a"), (2, "b")]
-    assert window.progress is None, "the third has none, and came in the same chunk"
-    assert window.late == 0
-
-
 async def test_concat_closes_a_source_before_the_next_one_is_pulled() -> None:
     one, other = SourceProbe([[1]]), SourceProbe([[2]])
     seen: list[tuple[int, int, int]] = []
@@ -111,3 +105,146 @@ async def test_all_sources_are_closed_although_one_of_them_cannot_be() -> None:
     with pytest.raises(OSError, match="does not close"):
         await run
     assert [source.closes for source in sources[1:]] == [1, 1]
+
+
+# ----------------------------------------------------------------------------------------------- preferred, weights
+
+
+async def test_the_preferred_one_goes_first_as_long_as_it_has_something() -> None:
+    async with pulled(iterate([0] * 30).merge_preferred(iterate([1] * 30))) as stage:
+        assert await first(stage, 60) == [1] * 30 + [0] * 30
+
+
+async def test_the_gaps_of_the_preferred_one_are_filled() -> None:
+    here, urgent = SourceProbe([[0]] * 9, wait=True), SourceProbe([[1]], wait=True)
+    async with pulled(here.as_source().merge_preferred(urgent.as_source())) as stage:
+        assert await first(stage, 4) == [1, 0, 0, 0]
+        urgent.give([2], [3])
+        assert await first(stage, 4) == [2, 3, 0, 0]
+
+
+@pytest.mark.parametrize("pull", [1, 5])
+async def test_busy_sources_share_after_their_weights(pull: int) -> None:
+    sources = [iterate([i] * 500) for i in range(3)]
+    async with pulled(sources[0].merge_prioritized((sources[1], 3), (sources[2], 6))) as stage:
+        found: list[int] = []
+        while len(found) < 200:
+            chunk = await stage.pull(pull)
+            assert chunk is not None
+            found += chunk.data
+    assert [round(found.count(i) / 20) for i in range(3)] == [1, 3, 6]
+
+
+async def test_who_had_nothing_has_no_claim_on_it_later() -> None:
+    here, late = SourceProbe([[0]] * 100), SourceProbe(wait=True)
+    async with pulled(here.as_source().merge_prioritized((late.as_source(), 1))) as stage:
+        assert await first(stage, 40) == [0] * 40
+        late.give(*[[1]] * 20)
+        assert sum(await first(stage, 20)) in (9, 10, 11)
+
+
+async def test_weights_are_checked_and_shown() -> None:
+    with pytest.raises(ValueError, match="weights of 1 or more, not 0"):
+        iterate("a").merge_prioritized((iterate("b"), 0))
+    assert "merge_prioritized(2:5)" in repr(iterate("a").merge_prioritized((iterate("b"), 5), weight=2))
+
+
+# --------------------------------------------------------------------------------------------------------- in turn
+
+
+@pytest.mark.parametrize(
+    ("segment", "found"),
+    [(1, "aAbBcCdDeEFGH"), (2, "abABcdCDeEFGH"), (3, "abcABCdeDEFGH"), (9, "abcdeABCDEFGH")],
+)
+@pytest.mark.parametrize("demand", [1, 2, 5, 100])
+async def test_segments_alternate_until_one_has_ended(segment: int, found: str, demand: int) -> None:
+    window = Witness()
+    here = SourceProbe(map(list, ("ab", "cde")), window=window)
+    there = SourceProbe(map(list, ("ABCD", "E", "FGH")), window=window)
+    async with pulled(here.as_source().interleave(there.as_source(), segment)) as stage:
+        assert "".join(await drain(stage, demand)) == found
+    window.check_all_settled()
+
+
+async def test_it_waits_for_the_one_whose_turn_it_is() -> None:
+    here, there = SourceProbe([[0]], wait=True), SourceProbe([[1], [2], [3]])
+    async with pulled(here.as_source().interleave(there.as_source())) as stage:
+        assert await first(stage, 2) == [0, 1]
+        waiting = asyncio.ensure_future(stage.pull(5))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert not waiting.done()
+        here.give([4], END)
+        chunk = await waiting
+        assert chunk is not None
+        assert [*chunk.data, *await drain(stage)] == [4, 2, 3]
+
+
+async def test_each_is_asked_for_its_part_of_the_demand() -> None:
+    here, there = SourceProbe([list(range(50))]), SourceProbe([list(range(50, 99))])
+    async with pulled(here.as_source().interleave(there.as_source(), 2).take(7)) as stage:
+        assert await drain(stage, 1000) == [0, 1, 50, 51, 2, 3, 52]
+    assert (here.given, there.given) == (4, 3)
+
+
+async def test_an_error_counts_when_it_is_its_turn_and_stays() -> None:
+    here, there = SourceProbe([[0, 1]]), SourceProbe([[5], OSError("lost")])
+    async with pulled(here.as_source().interleave(there.as_source())) as stage:
+        assert await first(stage, 3) == [0, 5, 1]
+        for _ in range(3):
+            with pytest.raises(OSError, match="lost"):
+                await stage.pull(1)
+
+
+async def test_when_eager_it_ends_at_the_turn_of_one_that_has_ended() -> None:
+    for here, there, found in (("ab", "ABCD", "aAbB"), ("abcd", "AB", "aAbBc"), ("", "A", ""), ("ab", "", "a")):
+        graph = iterate(here).interleave(iterate(there), eager=True).to(to_list())
+        assert "".join(await graph.run()) == found
+    with pytest.raises(ValueError, match="segment of 1 or more, not 0"):
+        iterate("a").interleave(iterate("b"), 0)
+
+
+# ------------------------------------------------------------------------------------------------ one after another
+
+
+async def test_what_is_prepended_is_read_to_its_end_first() -> None:
+    here, there = SourceProbe([[1]]), SourceProbe([[2], [3]])
+    seen: list[tuple[int, int, int]] = []
+    graph = (
+        here.as_source().prepend(there.as_source()).to(foreach(lambda x: seen.append((x, here.given, there.closes))))
+    )
+    await graph.run()
+    assert seen == [(2, 0, 0), (3, 0, 0), (1, 1, 1)]
+    assert (here.closes, there.closes) == (1, 1)
+
+
+@pytest.mark.parametrize("gives", [True, False])
+async def test_the_other_is_read_only_if_this_one_gave_nothing(gives: bool) -> None:
+    here, there = SourceProbe([[1]] if gives else []), SourceProbe([[2]])
+    found = await here.as_source().or_else(there.as_source()).to(to_list()).run()
+    assert (found, there.demands == []) == (([1], True) if gives else ([2], False))
+    assert (here.closes, there.closes) == (1, 1)
+
+
+async def test_an_error_is_not_nothing() -> None:
+    there = SourceProbe([[2]])
+    with pytest.raises(OSError, match="lost"):
+        await SourceProbe([OSError("lost")]).as_source().or_else(there.as_source()).to(to_list()).run()
+    assert there.demands == []
+
+
+@pytest.mark.parametrize(
+    "how", ["merge", "merge_preferred", "merge_prioritized", "interleave", "concat", "prepend", "or_else"]
+)
+async def test_columns_pass_without_a_look_at_them(how: str) -> None:
+    one, other = Witness(), Witness()
+    here = SourceProbe([batch(0, 1, 2), batch(3)], window=one).as_source()
+    there = SourceProbe([batch(10, 11)], window=other).as_source()
+    found: list[int] = []
+    async with pulled(getattr(here, how)((there, 1) if how == "merge_prioritized" else there)) as stage:
+        while (chunk := await stage.pull(2)) is not None:
+            assert isinstance(chunk.data, pa.RecordBatch)
+            found += chunk.data.column("x").to_pylist()
+            chunk.written()
+    assert sorted(found) == ([0, 1, 2, 3] if how == "or_else" else [0, 1, 2, 3, 10, 11])
+    one.check_all_settled()

@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from teleporter_lab.engine.ack import AckWindow
-from teleporter_lab.engine.graph import flow
+from teleporter_lab.engine.graph import Flow, Sink, flow
+from teleporter_lab.engine.stage import Terminal
 from teleporter_lab.engine.stages.sinks import foreach, ignore, to_list
 from teleporter_lab.engine.supervision import Resume
 from teleporter_lab.testing.laws import Witness, drain
 from teleporter_lab.testing.probes import END, SinkProbe, SourceProbe, pulled
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from teleporter_lab.engine.ack import Token
 
 
@@ -238,3 +241,128 @@ async def test_a_side_sink_that_has_enough_and_is_slow_to_store_it_holds_nobody_
     assert not run.done()
     store.set()
     await run
+
+
+async def test_a_branch_that_splits_again_waits_for_all_of_its_sinks() -> None:
+    """Its main sink has enough; the records that its side sink holds are not confirmed before that has stored them."""
+    window, slow = Witness(), SinkProbe()
+    source = SourceProbe([[1], [2], [3]], window=window)
+    side = flow().also_to(slow.as_sink()).take(1).to(ignore())
+    run = asyncio.ensure_future(source.as_source().also_to(side).to(ignore()).run())
+    chunk = await slow.chunk(1)
+    assert chunk is not None
+    await passes()
+    assert window.progress is None
+    chunk.written()
+    assert [await slow.pull(1), await slow.pull(1), await slow.pull(1)] == [[2], [3], None]
+    await run
+    window.check_all_settled()
+
+
+async def test_pieces_that_switched_channels_are_counted_when_the_branch_leaves_them_out() -> None:
+    window = Witness(100, channels=2)
+    source = SourceProbe([[0, 1, 2, 3]], window=window)
+    sinks = [SinkProbe(), SinkProbe()]
+    run = asyncio.ensure_future(source.as_source().broadcast(*(sink.as_sink() for sink in sinks)).run())
+    for written in ([0, 1], [1], [1]):  # the first sink keeps two pieces of one chunk
+        for channel, chunk in enumerate(await asyncio.gather(*(sink.chunk(4) for sink in sinks))):
+            assert chunk is not None
+            chunk.tokens = tuple(token.switch(channel) for token in chunk.tokens)
+            if channel in written:
+                chunk.written()
+    await sinks[0].leave()
+    assert await sinks[1].pull(1) is None
+    await run
+    window.check_all_settled()
+
+
+class By(Terminal[Any]):
+    """A sink that is driven by `work` and closes what is above it at once."""
+
+    def __init__(self, upstream: Any, work: Callable[[Any], Awaitable[Any]]) -> None:
+        self._upstream = upstream
+        self._work = work
+
+    async def run(self) -> Any:
+        try:
+            return await self._work(self._upstream)
+        finally:
+            await self._upstream.close()
+
+
+async def test_a_sink_whose_task_never_began_leaves_nothing_open() -> None:
+    """The main sink fails in the very pass of the loop in which a side sink splits into two."""
+    go = asyncio.Event()
+
+    async def fails(_: Any) -> None:
+        await go.wait()
+        raise OSError("away")
+
+    def late(m: Any, upstream: Any) -> Terminal[Any]:
+        inner: Any = flow().broadcast(ignore(), ignore())
+        both = inner.attach(m, upstream)
+
+        async def work(_: Any) -> Any:
+            await go.wait()
+            return await both.run()
+
+        return By(_Open(), work)
+
+    class _Open:
+        async def close(self) -> None:
+            """The two sinks close what is above them."""
+
+    source = SourceProbe([[1]], wait=True)
+    main: Sink[Any, Any] = Sink("fails", lambda _, up: By(up, fails))
+    run = asyncio.ensure_future(source.as_source().also_to(Sink("late", late)).to(main).run())
+    await passes(3)
+    go.set()
+    with pytest.raises(OSError, match="away"):
+        await asyncio.wait_for(run, 5)
+    assert source.closes == 1
+
+
+async def test_a_sink_that_was_cancelled_by_nobody_fails_the_stream() -> None:
+    lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    side: Sink[Any, Any] = Sink("lost", lambda _, up: By(up, lambda _: lost))
+    run = asyncio.ensure_future(SourceProbe([[1], [2]]).as_source().also_to(side).to(to_list()).run())
+    await passes(3)
+    lost.cancel()
+    with pytest.raises(RuntimeError, match="cancelled by somebody else"):
+        await asyncio.wait_for(run, 5)
+
+
+@pytest.mark.parametrize("side", ["plain", "split", "several"])
+async def test_an_error_from_above_is_left_to_whoever_recovers_below(side: str) -> None:
+    sinks: dict[str, list[Any]] = {
+        "plain": [ignore()],
+        "split": [flow().broadcast(ignore(), ignore(), ignore())],
+        "several": [ignore(), flow().also_to(ignore()).to(ignore())],
+    }
+    source = SourceProbe([[1], OSError("lost")])
+    graph = source.as_source().also_to(*sinks[side]).recover(lambda _: -1).to(to_list())
+    assert await asyncio.wait_for(graph.run(), 5) == [1, -1]
+    assert source.closes == 1
+
+
+async def test_an_error_from_above_that_the_main_flow_never_sees_fails_the_stream() -> None:
+    source = SourceProbe([[1], OSError("lost")], wait=True)
+    with pytest.raises(OSError, match="lost"):
+        await asyncio.wait_for(source.as_source().also_to(ignore()).take(1).to(to_list()).run(), 5)
+
+
+async def test_one_sink_of_a_broadcast_may_recover_and_the_others_still_fail_it() -> None:
+    saved: list[int] = []
+    recovering: Sink[Any, Any] = flow().recover(lambda _: -1).to(foreach(saved.append))
+    for sinks in ((recovering, ignore()), (ignore(), recovering)):
+        with pytest.raises(OSError, match="lost"):
+            await asyncio.wait_for(SourceProbe([[1], OSError("lost")]).as_source().broadcast(*sinks).run(), 5)
+    saved.clear()
+    both = SourceProbe([[1], OSError("lost")]).as_source().broadcast(recovering, recovering)
+    assert await both.run() == [None, None]
+    assert sorted(saved) == [-1, -1, 1, 1]
+
+
+def test_a_broadcast_has_sinks() -> None:
+    with pytest.raises(ValueError, match="needs one sink or more"):
+        Flow[Any, Any]().broadcast()

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from teleporter_lab.engine.run import Runtime
 from teleporter_lab.engine.stages.sinks import to_list
-from teleporter_lab.engine.stages.sources import tick
+from teleporter_lab.engine.stages.sources import iterate, tick
+from teleporter_lab.engine.supervision import Resume
 from teleporter_lab.testing.clock import FakeClock
 from teleporter_lab.testing.laws import Witness
 from teleporter_lab.testing.probes import END, SourceProbe, pulled
@@ -125,24 +127,6 @@ async def test_an_idle_time_is_made_up_for_by_one_burst_at_the_most() -> None:
         assert len(await waiting or []) <= 10
 
 
-async def test_idle_timeout_fails_when_nothing_comes_and_stays_failed() -> None:
-    clock = FakeClock()
-    source = SourceProbe([[1]], wait=True)
-    async with Runtime(clock) as runtime, pulled(source.as_source().idle_timeout(3.0), runtime) as stage:
-        assert await stage.pull(1) is not None
-        waiting = asyncio.ensure_future(stage.pull(1))
-        await clock.advance(2.9)
-        assert not waiting.done()
-        await clock.advance(0.2)
-        with pytest.raises(TimeoutError, match=r"3\.0 s"):
-            await waiting
-        source.give([2])
-        await clock.settle()
-        with pytest.raises(TimeoutError):
-            await stage.pull(1)
-    assert source.closes == 1
-
-
 async def test_a_day_of_ticks_takes_no_time() -> None:
     clock = FakeClock()
     async with Runtime(clock) as runtime:
@@ -150,3 +134,114 @@ async def test_a_day_of_ticks_takes_no_time() -> None:
         hours = await clock.run(graph.run(runtime))
     assert [len(hour) for hour in hours] == [60] * 24
     assert clock.now() == 86_399.0
+
+
+# ------------------------------------------------------------------------------------------------ weights and costs
+
+
+def heavy(x: int) -> float:
+    if x < 0:
+        raise ValueError(x)
+    return x
+
+
+async def test_a_list_weighs_no_more_than_it_may_unless_it_is_a_single_element() -> None:
+    clock, window = FakeClock(), Witness()
+    source = SourceProbe([[3, 3, 5], [11, 1], [9, -1, 1, 2]], window=window, wait=True)
+    grouped = source.as_source().grouped_within(10, 5.0, heavy)
+    async with Runtime(clock) as runtime, pulled(grouped, runtime, Resume()) as stage:
+        lists: list[list[int]] = []
+        while len(lists) < 4:
+            chunk = await stage.pull(1)
+            assert chunk is not None
+            lists += chunk.data
+            chunk.written()
+        assert lists == [[3, 3], [5], [11], [1, 9]]
+        last = asyncio.ensure_future(stage.pull(1))
+        await clock.advance(4.9)
+        assert not last.done()
+        await clock.advance(0.2)
+        chunk = await last
+        assert chunk is not None
+        assert chunk.data == [[1, 2]]
+        chunk.written()
+    window.check_all_settled()
+    assert (window.ledger().merged, window.ledger().skipped) == (3, 1)
+
+
+async def passed_at(flow: Any, clock: FakeClock, runtime: Runtime) -> list[tuple[float, list[int]]]:
+    """When what passed, to the end."""
+    found: list[tuple[float, list[int]]] = []
+
+    async def pull_all() -> None:
+        async with pulled(flow, runtime, Resume()) as stage:
+            while (chunk := await stage.pull(100)) is not None:
+                if found and abs(found[-1][0] - clock.now()) < 1e-6:
+                    found[-1][1].extend(chunk.data)
+                else:
+                    found.append((round(clock.now(), 6), list(chunk.data)))
+                chunk.written()
+
+    await clock.run(pull_all())
+    return found
+
+
+async def test_what_costs_more_waits_longer_and_so_do_those_after_it() -> None:
+    clock, window = FakeClock(), Witness()
+    source = SourceProbe([[4, 6, 10], [0, 25], [-1, 1, 1]], window=window)
+    async with Runtime(clock) as runtime:
+        found = await passed_at(source.as_source().throttle(10, 1.0, heavy), clock, runtime)
+    assert found == [(0.0, [4, 6]), (1.0, [10, 0]), (2.0, [25]), (3.6, [1]), (3.7, [1])]
+    window.check_all_settled()
+
+
+async def test_a_burst_may_be_smaller_or_larger_than_what_passes_in_the_time() -> None:
+    clock = FakeClock()
+    async with Runtime(clock) as runtime:
+        small = await passed_at(SourceProbe([[1, 2, 3]]).as_source().throttle(10, 1.0, burst=1), clock, runtime)
+        assert small == [(0.0, [1]), (0.1, [2]), (0.2, [3])]
+        begin = round(clock.now(), 6)
+        large = await passed_at(SourceProbe([list(range(9))]).as_source().throttle(1, 1.0, burst=8), clock, runtime)
+        assert large == [(begin, list(range(8))), (begin + 1.0, [8])]
+
+
+@pytest.mark.parametrize("cost", [-1.0, float("nan"), float("inf"), "much"])
+async def test_a_cost_that_is_no_number_is_an_error_of_its_element(cost: Any) -> None:
+    clock = FakeClock()
+    source = SourceProbe([[1, 2]])
+    async with Runtime(clock) as runtime:
+        flow = source.as_source().throttle(10, 1.0, lambda x: cost if x == 1 else 1)
+        assert await passed_at(flow, clock, runtime) == [(0.0, [2])]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda f: f.grouped_within(0, 1.0),
+        lambda f: f.grouped_within(1, 0.0),
+        lambda f: f.throttle(0, 1.0),
+        lambda f: f.throttle(1, 0.0),
+        lambda f: f.throttle(1, 1.0, burst=0),
+        lambda f: f.delay(-1.0),
+        lambda f: f.delay(1.0, 0),
+        lambda f: f.delay_with(heavy, 0),
+        lambda f: f.initial_delay(-1.0),
+        lambda f: f.take_within(-1.0),
+        lambda f: f.drop_within(float("nan")),
+    ],
+)
+def test_what_cannot_be_is_refused_at_once(make: Any) -> None:
+    with pytest.raises(ValueError, match="needs"):
+        make(iterate([1]))
+
+
+async def test_columns_are_grouped_paced_and_delayed_as_they_are() -> None:
+    batch = pa.record_batch({"x": list(range(10))})
+    clock = FakeClock()
+    async with Runtime(clock) as runtime:
+        source = SourceProbe([batch, batch])
+        flow = source.as_source().throttle(5, 1.0).delay(1.0, 64).take_within(60.0).grouped_within(4, 60.0)
+        found = await clock.run(flow.to(to_list()).run(runtime))
+    assert [piece.to_pydict()["x"] for piece in found] == [
+        [0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 0, 1], [2, 3, 4, 5], [6, 7, 8, 9],
+    ]  # fmt: skip
