@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Any, Self, cast
 from teleporter_lab.config.key import Key, Table
 from teleporter_lab.connectors.base import Registry
 from teleporter_lab.engine.run import Runtime
+from teleporter_lab.engine.watchdog import Watchdog
 from teleporter_lab.errors import InvalidConfig, InvalidInput, NotFound, Problem, TeleporterError
 from teleporter_lab.instance.addresses import Addresses
 from teleporter_lab.instance.documents import read_all, read_one
+from teleporter_lab.instance.holdups import HoldUps
 from teleporter_lab.instance.link import AWAY, Link
 from teleporter_lab.instance.logic import LogicCompiler
 from teleporter_lab.instance.ownership import patterns_of, streams_of, wanted
@@ -97,6 +99,7 @@ class Instance:
 
     async def __aenter__(self) -> Self:
         await self._stack.enter_async_context(self._runtime)
+        await self._stack.enter_async_context(Watchdog(HoldUps()))
         await self._group.__aenter__()
         self._keeping = [self._group.create_task(self._link.run()), self._group.create_task(self._reporter.run())]
         return self

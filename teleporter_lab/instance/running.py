@@ -92,7 +92,7 @@ class Running:
             asyncio.create_task(committer.keep_committing(clock, self._ack(name).commit_interval))
             for name, committer in self._committers.items()
         ]
-        stream = asyncio.create_task(graph.run(self._services.runtime))
+        stream = asyncio.create_task(graph.run(self._services.runtime), name=str(self._plan.key))
         try:
             await asyncio.wait([stream, *commits], return_when=asyncio.FIRST_COMPLETED)
             refused = next((commit for commit in commits if commit.done()), None)
