@@ -119,7 +119,7 @@ def _read(name: str, function: Any, kind: Kind) -> Operator:
     clauses = {label: said.get(label, default or "") for label, default in CLAUSES[kind].items()}
     family = function.__module__.rpartition(".")[2]
     return Operator(
-        name, kind, family, _signature(name, function), " ".join(summary.split()), text.strip(), clauses,
+        name, kind, family, _signature(name, function), " ".join(summary.split()), text.rstrip().strip("\n"), clauses,
         frozenset(said), said.get(LIKE, ""),
     )  # fmt: skip
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, get_origin, overload
 
 from teleporter_lab.engine.run import Runtime, execute
 from teleporter_lab.engine.stage import AtMost, end_task
@@ -256,10 +256,14 @@ class Running(Generic[M]):
         return tuple(self._values)
 
     def value(self, kind: type[T]) -> T:
-        """The one published value of that class. Raises LookupError when there is none, or more than one."""
-        found = [value for value in self._values if isinstance(value, kind)]
+        """The one published value of that class, which may say of what: `value(SourceQueue[str])`.
+
+        Raises LookupError when there is none, or more than one.
+        """
+        of: type[T] = get_origin(kind) or kind
+        found = [value for value in self._values if isinstance(value, of)]
         if len(found) != 1:
-            raise LookupError(f"The stream has published {len(found)} values of {kind.__name__}, not one.")
+            raise LookupError(f"The stream has published {len(found)} values of {of.__name__}, not one.")
         return found[0]
 
     @property

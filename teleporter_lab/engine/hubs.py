@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Generic, Literal, TypeVar, cast
 from teleporter_lab.engine.chunk import Chunk, account_change
 from teleporter_lab.engine.graph import Sink, Source, source
 from teleporter_lab.engine.marks import Marking, NoSuchWay
-from teleporter_lab.engine.meeting import SIZE, HubClosed, HubStatistics, Party, checked
+from teleporter_lab.engine.meeting import SIZE, Handed, HubClosed, HubStatistics, Party, checked
 from teleporter_lab.engine.merge_hub import MergeHub
 from teleporter_lab.engine.operators import named
-from teleporter_lab.engine.reservoir import Pieces, leave_out
+from teleporter_lab.engine.reservoir import leave_out
 from teleporter_lab.engine.share import Shares
 from teleporter_lab.engine.stage import Stage, Terminal, Through, close_fully
 
@@ -249,7 +249,7 @@ class _Listener(Stage[T], Party):
         self._shares = Shares(m.ends)
         self._pace = m.pace()
         self._joined = False
-        self.held: Pieces[T] = Pieces()
+        self.held: Handed[T] = Handed()
 
     def hear(self, data: list[T], tokens: tuple[Token, ...]) -> None:
         """Takes elements, with a reference of each token."""
@@ -266,7 +266,7 @@ class _Listener(Stage[T], Party):
                 return None
             await self.changed()
         await self._pace.turn()
-        chunk = self.held.give(min(fit, self.held.count))
+        chunk = self.held.give(fit)
         self._pace.gave(len(chunk))
         self._hub.rouse()
         return chunk

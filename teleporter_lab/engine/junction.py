@@ -74,17 +74,22 @@ class Junction(Generic[T]):
             self.go_on()
 
     def go_on(self) -> None:
-        """Reads on, or hands out what was read, if somebody can take it."""
-        if self._over or (n := self.wanted(self.waiting)) == 0:
-            return
-        if self._ahead.ready:
-            self._distribute(n)
-        elif not self._ahead.started:
+        """Hands out what was read, or reads on, if somebody can take it; called by one that pulls.
+
+        Who closes, or calls back, starts no pull: the run may be ending.
+        """
+        self.give()
+        if not self._over and not self._ahead.started and (n := self.wanted(self.waiting)):
             self._ahead.start(n).add_done_callback(self._arrived)
+
+    def give(self) -> None:
+        """Hands out what was read, as long as somebody can take it."""
+        while not self._over and self._ahead.ready and (n := self.wanted(self.waiting)):
+            self._distribute(n)
 
     def _arrived(self, pull: asyncio.Task[None]) -> None:
         if not pull.cancelled():
-            self.go_on()
+            self.give()
 
     def _distribute(self, n: int) -> None:
         outcome = self._ahead.outcome(n)

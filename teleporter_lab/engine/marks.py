@@ -6,7 +6,8 @@ a mark means: the number of a sink, a sort key, a place in a sequence.
 
 from __future__ import annotations
 
-from operator import index
+from itertools import islice, tee
+from operator import index, truth
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from teleporter_lab.engine.chunk import NO_TOKENS, Chunk
@@ -47,14 +48,18 @@ class Marking(Supervised[T, T]):
         self._marks: list[Any] = []
         """Those of the elements that were worked and have not gone out."""
 
-    def mark(self, element: T) -> Any:
-        return self.function(element)
+    def marked(self, elements: Iterator[T]) -> Iterator[Any]:
+        """The marks of `elements`, as each is asked for; what they fail with is the element's failure."""
+        return map(self.function, elements)
 
     def work(self, elements: Iterator[T], out: list[T]) -> None:
-        mark, note, add = self.mark, self._marks.append, out.append
-        for element in elements:
-            note(mark(element))
-            add(element)
+        marks = self._marks
+        before = len(marks)
+        worked, same = tee(elements)
+        try:
+            marks.extend(self.marked(worked))
+        finally:
+            out.extend(islice(same, len(marks) - before))
 
     async def pull(self, n: int) -> Marked[T] | None:
         chunk = await super().pull(n)
@@ -65,35 +70,46 @@ class Marking(Supervised[T, T]):
         return Marked(chunk.data, marks, chunk.tokens)
 
 
-class NoSuchWay(IndexError):
-    """A function chose a way out that is not there."""
-
-    def __init__(self, number: int, ways: int) -> None:
-        super().__init__(f"There is no way {number}: the function has to give a number from 0 to {ways - 1}.")
-
-
 class Numbering(Marking[T]):
-    """Marks are whole numbers; with `ways`, from 0 to below it."""
-
-    __slots__ = ("_ways",)
-
-    def __init__(
-        self, upstream: Stage[T], m: Materializer, name: str, function: Callable[[T], int], ways: int | None = None
-    ) -> None:
-        super().__init__(upstream, m, name, function)
-        self._ways = ways
-
-    def mark(self, element: T) -> int:
-        number = index(self.function(element))
-        if self._ways is not None and not 0 <= number < self._ways:
-            raise NoSuchWay(number, self._ways)
-        return number
-
-
-class Choosing(Marking[T]):
-    """Marks are 1 where the function is true, else 0."""
+    """Marks are whole numbers."""
 
     __slots__ = ()
 
-    def mark(self, element: T) -> int:
-        return 1 if self.function(element) else 0
+    def marked(self, elements: Iterator[T]) -> Iterator[int]:
+        return map(index, map(self.function, elements))
+
+
+class NoSuchWay(IndexError):
+    """A function chose a way out that is not there."""
+
+    def __init__(self, number: object, ways: int) -> None:
+        super().__init__(f"There is no way {number!r}: the function has to give a number from 0 to {ways - 1}.")
+
+
+class _Ways(dict[int, int]):
+    """The numbers of the ways."""
+
+    def __missing__(self, number: object) -> int:
+        raise NoSuchWay(number, len(self))
+
+
+class Routing(Marking[T]):
+    """Marks are numbers of ways, from 0 to below `ways`."""
+
+    __slots__ = ("_ways",)
+
+    def __init__(self, upstream: Stage[T], m: Materializer, name: str, function: Callable[[T], int], ways: int) -> None:
+        super().__init__(upstream, m, name, function)
+        self._ways = _Ways((way, way) for way in range(ways))
+
+    def marked(self, elements: Iterator[T]) -> Iterator[int]:
+        return map(self._ways.__getitem__, map(self.function, elements))
+
+
+class Choosing(Marking[T]):
+    """Marks are whether the function is true."""
+
+    __slots__ = ()
+
+    def marked(self, elements: Iterator[T]) -> Iterator[bool]:
+        return map(truth, map(self.function, elements))

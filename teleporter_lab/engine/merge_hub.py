@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from teleporter_lab.engine.ahead import Ahead
 from teleporter_lab.engine.graph import Sink, Source, source
-from teleporter_lab.engine.meeting import SIZE, HubClosed, HubStatistics, Party, checked
-from teleporter_lab.engine.reservoir import Pieces
+from teleporter_lab.engine.meeting import SIZE, Handed, HubClosed, HubStatistics, Party, checked
 from teleporter_lab.engine.stage import Stage, Terminal, close_fully
 
 if TYPE_CHECKING:
@@ -108,7 +107,7 @@ class MergeHub(Generic[T]):
         for i, giver in enumerate(self._givers):
             if giver.held.count:
                 self._givers = [*self._givers[:i], *self._givers[i + 1 :], giver]
-                chunk = giver.held.give(min(n, giver.held.count))
+                chunk = giver.held.give(n)
                 giver.rouse()
                 self._let_go(giver)
                 return chunk
@@ -148,7 +147,7 @@ class _Giver(Terminal[None], Party, Generic[T]):
         self._ahead = Ahead(upstream, m.spawn)
         self._clock = m.clock
         self._size = size
-        self.held: Pieces[T] = Pieces()
+        self.held: Handed[T] = Handed()
         self.done = False
 
     async def run(self) -> None:

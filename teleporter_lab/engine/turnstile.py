@@ -109,12 +109,12 @@ class Busy:
 
 class Pace:
     """How much one place of an island may hand down: 1 element first, twice as much while the work on it stays below
-    `TARGET`, less when it does not.
+    `TARGET`, less when it does not. Columns, whose first rows cost as much as the first thousand, grow eight times.
 
     Every place that hands down what did not just come through it has one: sources, and where tasks meet.
     """
 
-    __slots__ = ("_busy", "_gave", "_limit", "_most", "_seen", "_turnstile")
+    __slots__ = ("_busy", "_gave", "_growth", "_limit", "_most", "_seen", "_turnstile")
 
     def __init__(self, turnstile: Turnstile, busy: Busy, most: int = MAX_CHUNK) -> None:
         self._turnstile = turnstile
@@ -122,6 +122,7 @@ class Pace:
         self._seen = busy.seconds
         self._limit = 1
         self._most = most
+        self._growth = 2 if most <= MAX_CHUNK else 8
         self._gave = 0
 
     def turn(self) -> Awaitable[None]:
@@ -142,5 +143,5 @@ class Pace:
         worked = self._busy.seconds - self._seen
         self._seen += worked
         fits = self._most if worked <= 0 else int(TARGET * self._gave / worked)
-        self._limit = max(1, min(self._limit * 2, fits, self._most))
+        self._limit = max(1, min(self._limit * self._growth, fits, self._most))
         self._gave = 0

@@ -171,48 +171,39 @@ class Batched(Through[Any, Any]):
         while self._given is None:
             if self._failure is not None:
                 raise self._failure
-            if not self._todo:
+            if self._error is not None:
+                await self._decide(self._error)
+            elif self._todo:
+                await self._try()
+            else:
                 chunk = await self.upstream.pull(n)
                 if chunk is None:
                     return None
                 self._todo.append(chunk)
-            if self._error is None:
-                await self._try()
-            else:
-                await self._decide(self._error)
+                if self._calls is None:
+                    self._worked(self._guarded(chunk.data))
         given, self._given = self._given, None
         if len(given) > n:
             given, self._given = given.split(n)
         return given
 
-    def fits(self, data: Any) -> Exception | None:
+    def unfit(self, data: Any) -> Exception | None:
         """What is wrong with data of that kind."""
         return ColumnsNeeded(self.name) if is_rows(data) else None
 
     async def _try(self) -> None:
-        """Works the first piece; where it fails, cuts it, or leaves the error to be decided about."""
-        piece = self._todo[0]
-        wrong = self.fits(piece.data)
-        if wrong is not None:
-            self._fail(wrong)
-            return
+        """Works the first piece, one of several or one more time; others get their turn first."""
+        data = self._todo[0].data
         if self._calls is None:
-            result, error = self._guarded(piece.data)
-        else:
-            result, error = await self._calls.call(self._guarded, piece.data)
-        if error is None:
-            self._todo.popleft()
-            self._tries = 0
-            self._give(piece, result)
-        elif len(piece) > 1 and not self._whole:
-            self._todo.popleft()
-            self._todo.extendleft(reversed(piece.split(len(piece) // 2)))
             await self._m.runtime.turnstile.turn()
+            self._worked(self._guarded(data))
         else:
-            self._error = error
-            self._tries += 1
+            self._worked(await self._calls.call(self._guarded, data))
 
     def _guarded(self, data: Any) -> tuple[Any, Exception | None]:
+        wrong = self.unfit(data)
+        if wrong is not None:
+            return None, wrong
         started = time.perf_counter()
         try:
             return self._work(data), None
@@ -221,6 +212,23 @@ class Batched(Through[Any, Any]):
         finally:
             if self._calls is None:
                 self._busy.seconds += time.perf_counter() - started
+
+    def _worked(self, outcome: tuple[Any, Exception | None]) -> None:
+        """The first piece was worked; where it failed it is cut, or its error is left to be decided about."""
+        result, error = outcome
+        piece = self._todo[0]
+        if error is None:
+            self._todo.popleft()
+            self._tries = 0
+            self._give(piece, result)
+        elif isinstance(error, (ColumnsNeeded, RowsNeeded)):
+            self._fail(error)
+        elif len(piece) > 1 and not self._whole:
+            self._todo.popleft()
+            self._todo.extendleft(reversed(piece.split(len(piece) // 2)))
+        else:
+            self._error = error
+            self._tries += 1
 
     def _give(self, piece: Chunk[Any], result: Any | None) -> None:
         account_change(piece.tokens, len(piece), 0 if result is None else len(result))
@@ -270,5 +278,5 @@ class Batched(Through[Any, Any]):
 class ToBatches(Batched):
     __slots__ = ()
 
-    def fits(self, data: Any) -> Exception | None:
+    def unfit(self, data: Any) -> Exception | None:
         return None if is_rows(data) else RowsNeeded(self.name)

@@ -15,7 +15,7 @@ from teleporter_lab.engine.chunk import Chunk
 from teleporter_lab.engine.failure import FAILURES, failure_of
 from teleporter_lab.engine.operators import Operators, named
 from teleporter_lab.engine.stage import Stage, Through, close_each
-from teleporter_lab.engine.stages.flattening import source_made
+from teleporter_lab.engine.stages.flattening import check_source
 from teleporter_lab.engine.stages.nesting import Part, closed, inside
 from teleporter_lab.engine.stages.retrying import RetryFlow
 from teleporter_lab.engine.supervision import Action, Decision, attempt
@@ -75,8 +75,9 @@ class Recovering(Operators[In, Out], Generic[In, Out]):
         return self.then(named("map_error", function), lambda _, up: MapError(up, function))
 
     def on_error_complete(self, when: Which | None = None) -> Flow[In, Out]:
-        """Ends without an error when what is above fails: with an error of the class `when`, or one for which the
-        function `when` is true; without `when`, with any.
+        """Ends instead of failing when what is above fails with an error that `when` is about.
+
+        `when` is a class of errors, several of them, or a function that is true for them; without it all are meant.
 
         Emits when: there is input.
         Completes when: its input does, or has failed.
@@ -94,7 +95,7 @@ class Recovering(Operators[In, Out], Generic[In, Out]):
 
         Emits when: there is input.
         Tokens: those of what is left out are confirmed, and counted as skipped.
-        Supervised: it is the supervision. An error of `function` stops the stream with the element's own error.
+        Supervised: no. An error of `function` stops the stream with the element's own error.
         """
         telling = Telling(function)
         return cast("Flow[In, Out]", self).within(lambda m: m.within(name=m.name, supervisor=telling))
@@ -113,7 +114,7 @@ class Recovering(Operators[In, Out], Generic[In, Out]):
         Emits when: the flow has given a result for an element that `decide` lets pass.
         Waits when: nothing below asks, the flow is at work, or the next try is not due.
         Tokens: stay here while the flow is at work, and go down with the result.
-        Supervised: `decide` by element. Inside `flow` an error stops it, whatever the rules say: `decide` is the rule.
+        Supervised: yes, `decide` by element. An error inside `flow` stops it, whatever the rules say: `decide` is one.
         Like: Pekko's RetryFlow.withBackoff.
         """
         name = named("retry_flow", decide)
@@ -246,8 +247,8 @@ class RecoverWith(Through[T, T]):
             if source is None:
                 self._failure = error
             else:
-                attach = source_made(source, "recover_with's function").attach
-                self._part = Part(self._m, attach, fused=True)
+                check_source(source, "The function")
+                self._part = Part(self._m, source.attach, fused=True)
         except FAILURES as failed:
             self._failure = because(failed, error)
 

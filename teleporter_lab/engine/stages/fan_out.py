@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from itertools import compress
+from operator import not_
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from teleporter_lab.engine.ahead import Ahead
@@ -86,13 +88,14 @@ class FanOut(Operators[In, Out], Generic[In, Out]):
 
         A sink that ends early no longer counts; one that fails fails the stream.
 
-        Takes when: all sinks ask.
+        Emits when: there is input, and all sinks ask.
+        Waits when: one of the sinks does not ask.
         Completes when: all sinks have.
         Cancels when: all sinks do.
         Tokens: each sink answers for every record, which is confirmed when all of them have settled it.
         """
         if not sinks:
-            raise ValueError("broadcast needs one sink or more.")
+            raise ValueError("broadcast needs at least one sink.")
         return side_by_side(self, "broadcast", sinks, lambda m, up: Everyone(Ahead(up, m.spawn)))
 
 
@@ -146,10 +149,7 @@ class Parted(Junction[T]):
         return min((branch.asked for branch in waiting), default=0)
 
     def hand_out(self, chunk: Chunk[T]) -> None:
-        parts: list[list[T]] = [[] for _ in self.branches]
-        numbers: list[int] = cast("Marked[T]", chunk).marks
-        for number, element in zip(numbers, chunk.data, strict=True):
-            parts[number].append(element)
+        parts = _parts(chunk.data, cast("Marked[T]", chunk).marks, len(self.branches))
         given = [pair for pair in zip(self.branches, parts, strict=True) if pair[1] and not pair[0].left]
         account_change(chunk.tokens, len(chunk), sum(len(part) for _, part in given))
         if not given:
@@ -159,6 +159,16 @@ class Parted(Junction[T]):
             token.retain(len(given) - 1)
         for branch, part in given:
             branch.give(part, chunk.tokens, len(self.open) == 1)
+
+
+def _parts(elements: list[T], numbers: list[int], ways: int) -> list[list[T]]:
+    """The elements that go each way."""
+    if ways == 2:
+        return [list(compress(elements, map(not_, numbers))), list(compress(elements, numbers))]
+    parts: list[list[T]] = [[] for _ in range(ways)]
+    for number, element in zip(numbers, elements, strict=True):
+        parts[number].append(element)
+    return parts
 
 
 class WireTap(Through[T, T]):

@@ -67,8 +67,9 @@ class Flattening(Operators[In, Out], Generic[In, Out]):
         return self.then(name, lambda m, up: FlatMapMerge(sources(up, m, name, function), m, breadth))
 
     def switch_map(self, function: Callable[[Out], Source[B]]) -> Flow[In, B]:
-        """Gives what the source `function(x)` gives until the next element comes: then that source is closed, and the
-        next one takes its place.
+        """Gives what the source `function(x)` gives, until the next element puts another in its place.
+
+        The older source is closed then; what it had to give and nobody asked for is left out.
 
         Emits when: the newest inner source does.
         Waits when: nothing below asks; new elements are looked for only while something below does.
@@ -86,25 +87,25 @@ def sources(
     """What `function` gives for each element, ready to be attached. What is no source is an error of the function."""
 
     def source_of(element: A) -> Callable[[Materializer], Stage[B]]:
-        return source_made(function(element), "The function").attach
+        source = function(element)
+        check_source(source, "The function")
+        return source.attach
 
     return Map(upstream, m, name, source_of)
 
 
-def source_made(source: Source[B], by: str) -> Source[B]:
-    """`source`, which is one. Raises TypeError for anything else."""
+def check_source(source: object, by: str) -> None:
+    """Raises TypeError where `source` is none."""
     steps = getattr(source, "steps", ())
     if not hasattr(source, "then") or not steps or not steps[0].starts:
         raise TypeError(f"{by} has to give a source, and gave {source!r}")
-    return source
 
 
-def flow_made(flow: Flow[A, B], by: str) -> Flow[A, B]:
-    """`flow`, which is one, and no source. Raises TypeError for anything else."""
+def check_flow(flow: object, by: str) -> None:
+    """Raises TypeError where `flow` is none, or is a source."""
     steps = getattr(flow, "steps", ())
     if not hasattr(flow, "then") or (steps and steps[0].starts):
         raise TypeError(f"{by} has to give a flow, and gave {flow!r}")
-    return flow
 
 
 class Lasting(Loan):
@@ -114,16 +115,28 @@ class Lasting(Loan):
     done when nothing but that reference is left: it would stand in front of all that the tail confirms.
     """
 
-    __slots__ = ("_done", "_left", "began", "held")
+    __slots__ = ("_done", "_held", "_left", "attached", "began")
 
     def __init__(self, of: Token, elements: int) -> None:
         super().__init__(of)
+        self.attached = False
+        """Whether the tail was put into a source that nobody has claimed yet."""
         self.began = False
         """Whether the tail has given something."""
-        self.held = 0
-        """References of those who run the tail."""
+        self._held = 0
+        """References of the one who runs the tail."""
         self._left = elements
         self._done = False
+
+    def claim(self) -> bool:
+        """Whether the source that was just made has the tail in it: whoever runs it holds a reference."""
+        claimed, self.attached = self.attached, False
+        self._held += claimed
+        return claimed
+
+    def release(self) -> None:
+        """The reference of the one who ran the tail is one like others."""
+        self._held = 0
 
     def begin(self) -> None:
         """The tail has given something."""
@@ -131,7 +144,7 @@ class Lasting(Loan):
         self._look()
 
     def _look(self) -> None:
-        if self.began and not self._done and 0 < self._refs == self.held:
+        if self.began and not self._done and 0 < self._refs == self._held:
             self._refs = 0
             self.account("filtered", self._left)
             self._done = True
@@ -161,18 +174,20 @@ class Lasting(Loan):
 class Origin:
     """The record an inner source was made from."""
 
-    __slots__ = ("_counted", "_tokens")
+    __slots__ = ("_counted", "_lasting", "_tokens")
 
     def __init__(self, tokens: tuple[Token, ...]) -> None:
         self._tokens = tokens
+        self._lasting: list[Lasting] = []
+        """Those of a prefix whose tail is in the source."""
         self._counted = False
         """Whether the ledger has been told what became of the record itself."""
-        self._hold(1)
 
-    def _hold(self, n: int) -> None:
-        for token in self._tokens:
-            if isinstance(token, Lasting):
-                token.held += n
+    def part(self, m: Materializer, attach: Callable[[Materializer], Stage[B]], fused: bool = False) -> Part[B]:
+        """The source, ready to be pulled."""
+        part = Part(m, attach, fused)
+        self._lasting = [token for token in self._tokens if isinstance(token, Lasting) and token.claim()]
+        return part
 
     def out(self, chunk: Chunk[Any]) -> Chunk[Any]:
         """`chunk` came out of the source, and answers for the record too."""
@@ -184,15 +199,17 @@ class Origin:
         elif not self._counted:  # those of the chunk account for its elements
             tokens[-1].account("merged", 1)
         self._counted = True
-        if chunk.tokens:
-            tokens = tuple(token for token in tokens if not (isinstance(token, Lasting) and token.began))
+        if chunk.tokens and self._lasting:
+            begun = [token for token in self._lasting if token.began]
+            tokens = tuple(token for token in tokens if token not in begun)
         for token in tokens:
             token.retain()
         return Chunk(chunk.data, (*tokens, *chunk.tokens))
 
     def over(self, error: Exception | None) -> None:
         """Nothing more comes out of the source, or it has failed."""
-        self._hold(-1)
+        for token in self._lasting:
+            token.release()
         if error is not None:
             for token in self._tokens:
                 token.nack(error)
@@ -220,7 +237,7 @@ class FlatMapConcat(Through[Any, B], Generic[B]):
                 if chunk is None:
                     return None
                 self._origin = Origin(chunk.tokens)
-                self._part = Part(self._m, chunk.data[0], fused=True)
+                self._part = self._origin.part(self._m, chunk.data[0], fused=True)
             outcome = await attempt(self._part, n)
             if isinstance(outcome, Chunk):
                 return self._origin.out(outcome)
@@ -261,7 +278,8 @@ class FlatMapMerge(Merging[B]):
         for token in chunk.tokens:
             token.retain(len(chunk) - 1)
         for attach in chunk.data:
-            self.together.add(Part(self.m, attach), Origin(chunk.tokens))
+            origin = Origin(chunk.tokens)
+            self.together.add(origin.part(self.m, attach), origin)
 
     def end(self) -> Exception | None:
         outcome = self._sources.outcome(1)
@@ -329,7 +347,7 @@ class SwitchMap(Stage[B]):
         chunk, self._next = self._next, None
         if chunk is not None:
             self._origin = Origin(chunk.tokens)
-            self._inner = Ahead(Part(self._m, chunk.data[0]), self._spawn)
+            self._inner = Ahead(self._origin.part(self._m, chunk.data[0]), self._spawn)
 
     def _leave(self, inner: Ahead[B]) -> None:
         """What has come out of the older source and was not asked for stands in nobody's way."""

@@ -302,6 +302,7 @@ class Merging(Stage[T]):
     async def pull(self, n: int) -> Chunk[T] | None:
         fit = self._pace.fit(n)
         while self._failure is None:
+            more = self.go_on(n)
             if self.together.ready:
                 await self._pace.turn()
                 given = self.together.take(fit)
@@ -310,7 +311,7 @@ class Merging(Stage[T]):
                     return given
                 if given is not None and self.fails_with(given):
                     self._failure = given
-            elif self.go_on(n):
+            elif more:
                 await self.together.something()
             else:
                 self._failure = self.end()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from teleporter_lab.engine.chunk import Chunk, Held
 from teleporter_lab.engine.operators import Operators, named
 from teleporter_lab.engine.stage import Stage, Through
-from teleporter_lab.engine.stages.flattening import FlatMapConcat, Lasting, flow_made, sources
+from teleporter_lab.engine.stages.flattening import FlatMapConcat, Lasting, check_flow, sources
 from teleporter_lab.engine.stages.transform import Rows
 from teleporter_lab.engine.supervision import StopOnError, attempt
 
@@ -67,7 +67,9 @@ class Prefixing(Operators[In, Out], Generic[In, Out]):
 
         def below(prefix: tuple[list[Out], Source[Out]]) -> Source[B]:
             first, tail = prefix
-            return tail.via(flow_made(function(first), "The function"))
+            flow = function(first)
+            check_flow(flow, "The function")
+            return tail.via(flow)
 
         def attach(m: Materializer, upstream: Stage[Any]) -> Stage[Any]:
             above: Stage[Any] = PrefixAndTail(Rows(upstream, m, name) if n else upstream, n)
@@ -128,6 +130,8 @@ class PrefixAndTail(Through[A, tuple[list[A], Any]]):
             if self._closed or self._tail is not None:
                 raise TailGone("This stream is over" if self._closed else "This tail was run before")
             self._tail = Tail(self.upstream, tokens)
+            for token in tokens:
+                token.attached = True
             return self._tail
 
         return Chunk([(list(prefix.data), source("tail", attach))], tokens)

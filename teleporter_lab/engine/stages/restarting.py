@@ -17,7 +17,7 @@ from teleporter_lab.engine.graph import Flow, Sink, Source, source
 from teleporter_lab.engine.loan import Loans, returned
 from teleporter_lab.engine.operators import named
 from teleporter_lab.engine.stage import Stage, Terminal, Through, close_each, close_fully
-from teleporter_lab.engine.stages.flattening import flow_made, source_made
+from teleporter_lab.engine.stages.flattening import check_flow, check_source
 from teleporter_lab.engine.stages.nesting import Alone, Part, closed, inside
 from teleporter_lab.engine.supervision import attempt
 
@@ -62,7 +62,7 @@ def restart_flow(backoff: Backoff, make: Callable[[], Flow[A, B]], on: On = "fai
     through the flow, and fails the stream. Nothing is sent again: elements that were inside the failed flow, with the
     rest of the chunk that failed, are missing below. They stay un-confirmed, so a source with acks delivers them again,
     or begins with them after the next start of the stream; without acks they are lost. `with_attributes(chunk=1)` above
-    makes the chunk one element.
+    makes the chunk one element. What the flows publish cannot be asked for.
 
     Emits when: the flow does.
     Waits when: nothing below asks, or the next start is not due.
@@ -84,11 +84,11 @@ def restart_sink(backoff: Backoff, make: Callable[[], Sink[A, M]], on: On = "fai
 
     `on="end"` does so when it ends before its input, too. The result is that of the last sink. Nothing is sent again:
     elements that the failed sink has taken and not stored stay un-confirmed, so a source with acks delivers them again,
-    or begins with them after the next start of the stream; without acks they are lost.
+    or begins with them after the next start of the stream; without acks they are lost. What the sinks publish cannot be
+    asked for.
 
-    Takes when: the sink does.
-    Waits when: the sink does not ask, or the next start is not due.
-    Cancels when: the sink does, unless `on="end"`; it fails with the last error when `backoff` gives up.
+    Takes when: the sink does; nothing while the next start is not due.
+    Completes when: its input does, or the sink, unless `on="end"`; it fails with the last error when it gives up.
     Tokens: as the sink does. What one that failed has taken and not settled is refused with its error.
     Supervised: no. An error of `make` is a failure like others; one of the functions of `backoff` fails the stream.
     Like: Pekko's RestartSink.withBackoff, with `on="end"`.
@@ -217,7 +217,9 @@ class RestartSource(Restarting[T]):
         self._make = make
 
     def begin(self, m: Materializer) -> Stage[T]:
-        return source_made(self._make(), "make").attach(m)
+        made = self._make()
+        check_source(made, "make")
+        return made.attach(m)
 
 
 class RestartFlow(Restarting[B], Generic[A, B]):
@@ -233,7 +235,9 @@ class RestartFlow(Restarting[B], Generic[A, B]):
 
     def begin(self, m: Materializer) -> Stage[B]:
         self._lent = Lent(self._upstream)
-        return flow_made(self._make(), "make").attach(m, self._lent)
+        made = self._make()
+        check_flow(made, "make")
+        return made.attach(m, self._lent)
 
     def final(self, error: Exception | None) -> bool:
         return self._lent.final(error)

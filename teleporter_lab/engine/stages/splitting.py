@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from teleporter_lab.engine.ahead import Ahead
 from teleporter_lab.engine.chunk import Chunk
 from teleporter_lab.engine.junction import Branch, Junction, SideBySide
-from teleporter_lab.engine.marks import Numbering
+from teleporter_lab.engine.marks import Routing
 from teleporter_lab.engine.operators import Operators, named
 from teleporter_lab.engine.share import give_back
 from teleporter_lab.engine.stage import Stage, Terminal
@@ -48,18 +48,19 @@ class Splitting(Operators[In, Out], Generic[In, Out]):
         Gives the list of their results. A sink that ends early no longer gets its elements: they are left out. One
         that fails fails the stream.
 
-        Takes when: a sink asks and all have taken what they were given.
+        Emits when: there is input, and a sink asks.
+        Waits when: no sink asks, or one has not taken yet what it was given.
         Completes when: all sinks have.
         Cancels when: all sinks do.
         Tokens: each sink answers for the elements it gets; those of elements left out are counted as filtered.
         Supervised: yes, `by` by element; a number that no sink has counts as its failure.
         """
         if not sinks:
-            raise ValueError("partition needs one sink or more.")
+            raise ValueError("partition needs at least one sink.")
         name = named("partition", by)
 
         def junction(m: Materializer, upstream: Stage[Any]) -> Junction[Any]:
-            return Parted(Ahead(Numbering(upstream, m, name, by, len(sinks)), m.spawn))
+            return Parted(Ahead(Routing(upstream, m, name, by, len(sinks)), m.spawn))
 
         return side_by_side(self, "partition", sinks, junction)
 
@@ -70,13 +71,14 @@ class Splitting(Operators[In, Out], Generic[In, Out]):
         work through in a few milliseconds. For sinks that wait for something else, `flow().with_attributes(chunk=1)`
         in front of each gives them one element at a time.
 
-        Takes when: a sink asks.
+        Emits when: there is input, and a sink asks.
+        Waits when: no sink asks.
         Completes when: all sinks have.
         Cancels when: all sinks do.
         Tokens: each sink answers for the elements it gets.
         """
         if not sinks:
-            raise ValueError("balance needs one sink or more.")
+            raise ValueError("balance needs at least one sink.")
         return side_by_side(self, "balance", sinks, lambda m, up: First(Ahead(up, m.spawn)))
 
     def unzip(
@@ -86,7 +88,8 @@ class Splitting(Operators[In, Out], Generic[In, Out]):
 
         Gives both results. A sink that ends early no longer counts; one that fails fails the stream.
 
-        Takes when: both sinks ask.
+        Emits when: there is input, and both sinks ask.
+        Waits when: one of the sinks does not ask.
         Completes when: both sinks have.
         Cancels when: both sinks do.
         Tokens: each sink answers for every record, which is confirmed when both have settled it.
@@ -106,8 +109,8 @@ class Splitting(Operators[In, Out], Generic[In, Out]):
         """Puts `workers` copies of `flow` side by side; each element goes through the first that asks.
 
         The results come as they are there, so the order of the input is lost. Each copy runs in a task of its own:
-        that pays where copies wait for something, or each keeps something open. To hold more than one element in a
-        copy, and not ask for more before, put `flow().with_attributes(chunk=1)` in front of it.
+        that pays where copies wait for something, or each keeps something open. A copy may be given several elements
+        at once; `flow().with_attributes(chunk=1)` in front of it gives it one at a time.
 
         Emits when: a worker has a result.
         Waits when: nothing below asks; no worker is asked for more than its part of the demand.
@@ -116,7 +119,7 @@ class Splitting(Operators[In, Out], Generic[In, Out]):
         Tokens: as `flow` does. What a worker that ends early still holds stays un-confirmed.
         """
         if workers < 1:
-            raise ValueError(f"balanced needs one worker or more, not {workers}.")
+            raise ValueError(f"balanced needs at least one worker, not {workers}.")
 
         def attach(m: Materializer, upstream: Stage[Any]) -> Stage[Any]:
             junction: First[Any] = First(Ahead(upstream, m.spawn), shares=False)
@@ -156,7 +159,7 @@ class First(Junction[T]):
         """What a branch has not taken yet may come back, and then somebody has to be there."""
         return self._over and not self._back and all(branch.chunk is None for branch in self.open)
 
-    def go_on(self) -> None:
+    def give(self) -> None:
         while self._back and (n := self.wanted(self.waiting)):
             chunk = self._back.popleft()
             if len(chunk) > n:
@@ -166,7 +169,7 @@ class First(Junction[T]):
             self.rouse()
         if self.over:
             self.rouse()
-        super().go_on()
+        super().give()
 
     def hand_out(self, chunk: Chunk[T]) -> None:
         waiting = sorted(self.waiting, key=lambda branch: branch.asked_at)
@@ -182,7 +185,6 @@ class First(Junction[T]):
         if branch.chunk is not None and self.open:
             self._back.append(Chunk(branch.chunk.data, give_back(branch.chunk)))
             branch.chunk = None
-            self.go_on()
         await super().leave(branch)
 
 

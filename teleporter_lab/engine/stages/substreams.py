@@ -45,7 +45,7 @@ class Substreaming(Operators[In, Out], Generic[In, Out]):
         opens a new sub-stream, and only those that are open count.
 
         Emits when: there is an element for the sub-stream.
-        Waits when: no sub-stream asks, or 1,024 elements wait for sub-streams that do not ask or are in work in them.
+        Waits when: as many elements as are asked for below, at most 1,024, wait for sub-streams or are in work there.
         Cancels when: all that is below the merge does.
         Tokens: pass with the elements; those of what is left out are confirmed, and counted as filtered.
         Supervised: yes, `key` by element.
@@ -66,7 +66,7 @@ class Substreaming(Operators[In, Out], Generic[In, Out]):
         that has ended by itself are left out up to the next.
 
         Emits when: there is an element for the sub-stream.
-        Waits when: no sub-stream asks, or 1,024 elements wait for sub-streams that do not ask or are in work in them.
+        Waits when: as many elements as are asked for below, at most 1,024, wait for sub-streams or are in work there.
         Cancels when: all that is below the merge does.
         Tokens: pass with the elements; those of what is left out are confirmed, and counted as filtered.
         Supervised: yes, by element.
@@ -78,7 +78,7 @@ class Substreaming(Operators[In, Out], Generic[In, Out]):
         """Like `split_when`, but an element for which `predicate` is true is the last one of its sub-stream.
 
         Emits when: there is an element for the sub-stream.
-        Waits when: no sub-stream asks, or 1,024 elements wait for sub-streams that do not ask or are in work in them.
+        Waits when: as many elements as are asked for below, at most 1,024, wait for sub-streams or are in work there.
         Cancels when: all that is below the merge does.
         Tokens: pass with the elements; those of what is left out are confirmed, and counted as filtered.
         Supervised: yes, by element.
@@ -90,9 +90,11 @@ class Substreaming(Operators[In, Out], Generic[In, Out]):
         """Closes the sub-streams that were opened last, and gives what they give as it comes; each keeps its order.
 
         All run side by side, or up to `parallelism` of them, in the order they were opened; the others wait for one of
-        these to end. Below `group_by`, where none ends before the input does, the stream then stops for good as soon
-        as 1,024 elements wait for sub-streams that do not run: give it no fewer than there are keys. Sinks inside
-        sub-streams are stopped when what is below stops asking. Values published inside cannot be asked for.
+        these to end. A sub-stream that is slow holds up the others when all that may be under way is in it: as many
+        elements as are asked for below, so a `buffer` below gives them more room. Below `group_by` sub-streams end with
+        the input, so with a `parallelism` lower than the number of keys the stream stops for good as soon as 1,024
+        elements wait for those that do not run. Sinks inside sub-streams are stopped when what is below stops asking.
+        Values published inside cannot be asked for.
 
         Emits when: a sub-stream does; what several of them have goes out together, in turn.
         Completes when: the input and all sub-streams do. An error of the input comes when they have given what they
@@ -107,8 +109,8 @@ class Substreaming(Operators[In, Out], Generic[In, Out]):
     def concat_substreams(self) -> Flow[In, Out]:
         """Closes the sub-streams that were opened last, and gives everything from the first, then from the next.
 
-        Below `group_by`, where none ends before the input does, the stream stops for good as soon as 1,024 elements
-        wait for the others: this is for `split_when` and `split_after`.
+        For `split_when` and `split_after`. Below `group_by` sub-streams end with the input, so the stream stops for
+        good as soon as 1,024 elements wait for any but the first.
 
         Emits when: the first of the sub-streams that have not ended does.
         Completes when: the input and all sub-streams do.

@@ -152,7 +152,7 @@ async def test_a_tap_that_fails_is_logged_and_the_stream_goes_on(how: str, caplo
         "split": flow().also_to(flow().map_async(2, later).to(ignore())).to(ignore()),
     }
     window = Witness()
-    source = SourceProbe([[x] for x in range(9)], window=window, passes=4)
+    source = SourceProbe([[x] for x in range(9)], window=window, passes=12)
     with caplog.at_level(logging.WARNING):
         graph = source.as_source().wire_tap(taps[how])
         assert await asyncio.wait_for(graph.to(to_list()).run(), 5) == list(range(9))

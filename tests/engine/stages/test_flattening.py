@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -227,6 +228,18 @@ async def test_merge_gives_what_several_have_as_one_chunk() -> None:
     assert sum(sizes) == 80
     assert max(sizes) > 20
     window.check_all_settled()
+
+
+async def test_sources_that_always_have_something_hold_up_neither_each_other_nor_the_next() -> None:
+    outer = SourceProbe([[0], [1], [2], [3]])
+    async with pulled(outer.as_source().flat_map_merge(3, lambda i: iterate(itertools.repeat(i)))) as stage:
+        seen: list[int] = []
+        for _ in range(300):
+            chunk = await stage.pull(1)
+            assert chunk is not None
+            seen += chunk.data
+    assert set(seen) == {0, 1, 2}
+    assert min(seen.count(i) for i in range(3)) > 50
 
 
 async def test_an_error_above_comes_when_the_sources_that_run_have_ended() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -112,6 +113,17 @@ async def test_a_substream_that_waits_does_not_hold_up_the_others() -> None:
         found += more
     await run
     assert sorted(found) == list(range(9))
+
+
+async def test_substreams_that_always_have_something_keep_no_key_out() -> None:
+    grouped = iterate(range(5)).group_by(5, lambda x: x).flat_map_concat(lambda x: iterate(itertools.repeat(x)))
+    async with pulled(grouped.merge_substreams()) as stage:
+        seen: set[int] = set()
+        for _ in range(500):
+            chunk = await stage.pull(1)
+            assert chunk is not None
+            seen.update(chunk.data)
+    assert seen == set(range(5))
 
 
 async def test_thousands_of_keys() -> None:
