@@ -247,7 +247,7 @@ class _Listener(Stage[T], Party):
         super().__init__()
         self._hub = hub
         self._shares = Shares(m.ends)
-        self._pace = m.pace()
+        self._pace = m.passing()
         self._joined = False
         self.held: Handed[T] = Handed()
 

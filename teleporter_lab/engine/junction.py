@@ -125,7 +125,7 @@ class Branch(Stage[T]):
         self._junction = junction
         self._shares = Shares(m.ends)
         self._answer: asyncio.Future[bool] | None = None
-        self.pace = m.pace()
+        self.pace = m.passing()
         self.asked = 0
         """What it was pulled for since it handed out a chunk; 0: it was not."""
         self.asked_at = 0

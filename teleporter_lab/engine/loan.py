@@ -42,11 +42,12 @@ class Loan(Token):
 class PartLoan(Loan):
     """A loan to a part that may fail."""
 
-    __slots__ = ("_loans",)
+    __slots__ = ("_loans", "_lost")
 
     def __init__(self, of: Token, loans: Loans) -> None:
         super().__init__(of)
         self._loans = loans
+        self._lost = False
         loans.open[self] = None
 
     def returned(self) -> Token:
@@ -56,13 +57,20 @@ class PartLoan(Loan):
         return self._of
 
     def lost(self, error: Exception) -> None:
-        """What is left inside the part was not handled, because of `error`."""
-        self._refs = 0
+        """What is left inside the part was not handled, because of `error`. What comes of it later changes nothing."""
+        self._lost = True
         self._refuse(error)
 
+    def confirm(self) -> None:
+        if not self._lost:
+            super().confirm()
+
+    def nack(self, error: BaseException) -> None:
+        if not self._lost:
+            super().nack(error)
+
     def _switched(self, channel: int) -> Token:
-        loan = PartLoan(self._of._switched(channel), self._loans)
-        return loan
+        return PartLoan(self._of._switched(channel), self._loans)
 
     def _finish(self) -> None:
         self._loans.open.pop(self, None)

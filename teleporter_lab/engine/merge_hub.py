@@ -189,7 +189,7 @@ class _Taker(Stage[T], Party):
     def __init__(self, hub: MergeHub[T], m: Materializer) -> None:
         super().__init__()
         self._hub = hub
-        self._pace = m.pace()
+        self._pace = m.passing()
 
     async def pull(self, n: int) -> Chunk[T] | None:
         self._hub.taken_by(self)

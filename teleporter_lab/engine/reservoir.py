@@ -33,7 +33,7 @@ class Reservoir(Through[A, B], Generic[A, B]):
     def __init__(self, upstream: Stage[A], m: Materializer) -> None:
         super().__init__(upstream)
         self.clock = m.clock
-        self.pace = m.pace()
+        self.pace = m.passing()
         self.asked = 0
         self.over = False
         self.failure: Exception | None = None

@@ -15,7 +15,7 @@ from teleporter_lab.engine.clock import Clock, LoopClock
 from teleporter_lab.engine.ends import Line
 from teleporter_lab.engine.failure import Interrupted, cancel_requested
 from teleporter_lab.engine.supervision import StopOnError, Supervisor
-from teleporter_lab.engine.turnstile import MAX_CHUNK, Busy, Pace, Turnstile
+from teleporter_lab.engine.turnstile import COLUMNS_GROW, MAX_CHUNK, MAX_ROWS, Busy, Pace, Turnstile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -73,9 +73,14 @@ class Materializer:
         self._values: list[Any] | None = None
         self._own_line: Line | None = None
 
-    def pace(self, most: int = MAX_CHUNK) -> Pace:
-        """The size of chunks for one place of this island, `most` elements at the most."""
-        return Pace(self.runtime.turnstile, self.busy, most)
+    def pace(self, columns: bool = False) -> Pace:
+        """The size of chunks for one place of this island; `columns` for one that makes batches of them."""
+        most, growth = (MAX_ROWS, COLUMNS_GROW) if columns else (MAX_CHUNK, 2)
+        return Pace(self.runtime.turnstile, self.busy, most, growth)
+
+    def passing(self) -> Pace:
+        """That of a place that hands on what came in chunks: those of rows are as small as they were made."""
+        return Pace(self.runtime.turnstile, self.busy, MAX_ROWS)
 
     @property
     def _line(self) -> Line:

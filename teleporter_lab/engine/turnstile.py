@@ -28,6 +28,9 @@ MAX_CHUNK = 2048
 MAX_ROWS = 65_536
 """Rows a batch of columns holds at the most."""
 
+COLUMNS_GROW = 8
+"""How much larger the next batch of columns may be: the first row costs as much as the first thousand."""
+
 
 @dataclass(frozen=True, slots=True)
 class TurnstileStatistics:
@@ -108,21 +111,21 @@ class Busy:
 
 
 class Pace:
-    """How much one place of an island may hand down: 1 element first, twice as much while the work on it stays below
-    `TARGET`, less when it does not. Columns, whose first rows cost as much as the first thousand, grow eight times.
+    """How much one place of an island may hand down: 1 element first, `growth` times as much while the work on it stays
+    below `TARGET`, less when it does not.
 
     Every place that hands down what did not just come through it has one: sources, and where tasks meet.
     """
 
     __slots__ = ("_busy", "_gave", "_growth", "_limit", "_most", "_seen", "_turnstile")
 
-    def __init__(self, turnstile: Turnstile, busy: Busy, most: int = MAX_CHUNK) -> None:
+    def __init__(self, turnstile: Turnstile, busy: Busy, most: int = MAX_CHUNK, growth: int = 2) -> None:
         self._turnstile = turnstile
         self._busy = busy
         self._seen = busy.seconds
         self._limit = 1
         self._most = most
-        self._growth = 2 if most <= MAX_CHUNK else 8
+        self._growth = growth
         self._gave = 0
 
     def turn(self) -> Awaitable[None]:

@@ -46,6 +46,9 @@ def test_what_is_inside_is_lost_with_the_part_and_stays_unconfirmed() -> None:
     out.confirm()
     assert (window.refused, window.late, window.progress) == (1, 0, None)
     assert token.settled
+    loan.confirm()
+    loan.nack(AWAY)
+    assert (window.refused, window.late) == (1, 0), "what comes after that changes nothing"
 
 
 def test_a_piece_that_was_refused_inside_is_refused_once() -> None:
@@ -69,8 +72,8 @@ def test_each_channel_is_a_loan_of_its_own() -> None:
     out.confirm()
     assert window.progress is None
     loans.lose(AWAY)
+    second.confirm()
     assert (window.refused, window.late, window.progress) == (1, 0, None)
-    assert second.settled
     with pytest.raises(AckError, match="no channel 5"):
         loans.lend((window.open(1, 3, 0.0),))[0].switch(5)
 

@@ -15,7 +15,6 @@ from teleporter_lab.engine.operators import named
 from teleporter_lab.engine.stage import PLENTY, Stage, Terminal, close_fully
 from teleporter_lab.engine.stages.columnar import Batch, Batched
 from teleporter_lab.engine.stages.sinks import Drain
-from teleporter_lab.engine.turnstile import MAX_ROWS, Pace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -62,7 +61,7 @@ class FromBatches(Stage[Any]):
 
     def __init__(self, m: Materializer, batches: Iterable[Any]) -> None:
         super().__init__()
-        self._pace = Pace(m.runtime.turnstile, m.busy, MAX_ROWS)
+        self._pace = m.pace(columns=True)
         self._batches: Iterator[Any] = iter(batches)
         self._owned = self._batches is not batches
         self._batch: Any = None

@@ -130,7 +130,7 @@ class Merge(Stage[T]):
         self.sources = sources
         self.open = list(sources)
         self._clock = m.clock
-        self._pace = m.pace()
+        self._pace = m.passing()
         self._eager = eager
         self._next = 0
         self.failure: Exception | None = None
@@ -234,7 +234,7 @@ class Interleave(Stage[T]):
         super().__init__()
         self._sources = sources
         self._clock = m.clock
-        self._pace = m.pace()
+        self._pace = m.passing()
         self._segment = self._left = segment
         self._eager = eager
         self._held: list[Chunk[T] | None] = [None, None]

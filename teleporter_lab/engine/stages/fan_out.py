@@ -209,7 +209,7 @@ class Tap(Stage[T]):
 
     def __init__(self, m: Materializer) -> None:
         super().__init__()
-        self._pace = m.pace()
+        self._pace = m.passing()
         self._room = 0
         self._shown: Held[T] = Held()
         self._wake: asyncio.Future[None] | None = None

@@ -39,8 +39,8 @@ class Flattening(Operators[In, Out], Generic[In, Out]):
     def flat_map_concat(self, function: Callable[[Out], Source[B]]) -> Flow[In, B]:
         """Gives everything from the source `function(x)`, then everything from that of the next element, and so on.
 
-        A source is made when those before it have ended, and so have the sinks inside them. Values that it publishes
-        cannot be asked for.
+        A source is made when those before it have ended, and so have the sinks inside them, which are stopped only
+        when what is below stops asking. Values that it publishes cannot be asked for.
 
         Emits when: the inner source does.
         Completes when: its input and the last inner source do.
@@ -297,7 +297,7 @@ class SwitchMap(Stage[B]):
         self._m = inside(m)
         self._spawn = m.spawn
         self._clock = m.clock
-        self._pace = m.pace()
+        self._pace = m.passing()
         self._sources: Ahead[Any] = Ahead(upstream, m.spawn)
         self._next: Chunk[Any] | None = None
         """The newest source, before the one it replaces is closed."""

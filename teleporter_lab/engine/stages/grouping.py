@@ -15,6 +15,7 @@ from teleporter_lab.engine.operators import Operators, named
 from teleporter_lab.engine.stage import Stage, Through
 from teleporter_lab.engine.stages.transform import Calling, Rows
 from teleporter_lab.engine.supervision import attempt
+from teleporter_lab.engine.turnstile import MAX_CHUNK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -157,14 +158,17 @@ class Lists(Through[T, "list[T]"], Generic[T]):
 
 
 class Grouped(Lists[T]):
-    __slots__ = ("_size",)
+    """Asks for as many whole lists as a chunk holds, so that chunks end where lists do and nothing has to be joined."""
+
+    __slots__ = ("_most", "_size")
 
     def __init__(self, upstream: Stage[T], size: int) -> None:
         super().__init__(upstream)
         self._size = size
+        self._most = max(1, MAX_CHUNK // size)
 
     def wanted(self, n: int) -> int:
-        return self._size * n - self.held.count
+        return self._size * min(n, self._most) - self.held.count
 
     def full(self, n: int) -> list[int]:
         return list(repeat(self._size, min(n, self.held.count // self._size)))

@@ -84,8 +84,8 @@ class Merging(Operators[In, Out], Generic[In, Out]):
     def merge_sequence(self, *others: Source[Out], sequence: Callable[[Out], int]) -> Flow[In, Out]:
         """Puts elements of this flow and of `others` into the order of `sequence(x)`: 0, 1, 2 and so on.
 
-        In each of them the numbers rise, as after a `balance` or `partition`; no two elements have the same. A number
-        that comes twice or is missing fails the stream with SequenceBroken.
+        In each of them the numbers rise, and no two elements have the same. A number that comes twice or is missing
+        fails the stream with SequenceBroken.
 
         Emits when: the next number is there.
         Waits when: nothing below asks, or the source that has the next number has not given it.

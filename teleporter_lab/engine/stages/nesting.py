@@ -140,10 +140,11 @@ class Part(Stage[T]):
         self._alone.fail(error)
 
     async def on_close(self) -> None:
+        """Sinks inside are stopped first: they must not go on alone, and settle what nothing else has got."""
         if self._stage is None:
             await self._alone.end()
         else:
-            await close_each(self._stage.close, self._alone.end)
+            await close_each(self._alone.end, self._stage.close, self._alone.end)
 
 
 class Owner(Protocol):
@@ -284,7 +285,7 @@ class Merging(Stage[T]):
         self.m = inside(m)
         """For the streams inside."""
         self.together: Together[T] = Together(m.spawn)
-        self._pace = m.pace()
+        self._pace = m.passing()
         self._failure: Exception | None = None
 
     def go_on(self, n: int) -> bool:

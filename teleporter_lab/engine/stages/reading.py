@@ -15,7 +15,6 @@ from teleporter_lab.engine.graph import Source, source
 from teleporter_lab.engine.stage import Stage, close_fully
 from teleporter_lab.engine.supervision import Action
 from teleporter_lab.engine.trials import Trials, own_failure
-from teleporter_lab.engine.turnstile import MAX_CHUNK, MAX_ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,7 +69,7 @@ class Reading(Stage[T]):
         super().__init__()
         self._make = make
         self._reader = make()
-        self._pace = m.pace(MAX_ROWS if is_columnar(self._reader) else MAX_CHUNK)
+        self._pace = m.pace(columns=is_columnar(self._reader))
         self._trials = Trials(m, name, None if plain else "at")
         self._position = start
         self._opened = False

@@ -8,7 +8,7 @@ un-confirmed, and its source delivers it again or its position is not committed.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from teleporter_lab.engine.backoff import Backoff, Restarts
 from teleporter_lab.engine.chunk import Chunk
@@ -103,25 +103,46 @@ def _check(on: str) -> None:
 
 
 class Lent(Through[T, T]):
-    """What is above a part, lent to it: closing the part does not close it, and what the part took is remembered."""
+    """What is above a part, lent to it: closing the part does not close it, and what the part took is remembered.
 
-    __slots__ = ("_loans", "failure", "over")
+    While it is withheld, nothing more is given to sinks of the part that have not been stopped yet: what they settled
+    alone would be missing in the next part. What was read already is `kept` for that one.
+    """
 
-    def __init__(self, upstream: Stage[T]) -> None:
+    __slots__ = ("_given", "_loans", "failure", "kept", "over")
+
+    def __init__(self, upstream: Stage[T], kept: Chunk[T] | None = None) -> None:
         super().__init__(upstream)
         self._loans = Loans()
+        self._given = asyncio.Event()
+        self._given.set()
+        self.kept = kept
         self.over = False
         """Whether there is no more input; `failure` is why, where it has failed."""
         self.failure: Exception | None = None
 
     async def pull(self, n: int) -> Chunk[T] | None:
-        outcome = await attempt(self.upstream, n)
-        if isinstance(outcome, Chunk):
-            return Chunk(outcome.data, self._loans.lend(outcome.tokens)) if outcome.tokens else outcome
-        self.over, self.failure = True, outcome
-        if outcome is not None:
-            raise outcome
-        return None
+        await self._given.wait()
+        if self.kept is None:
+            outcome = await attempt(self.upstream, n)
+            if not isinstance(outcome, Chunk):
+                self.over, self.failure = True, outcome
+                if outcome is not None:
+                    raise outcome
+                return None
+            self.kept = outcome
+        await self._given.wait()
+        chunk, self.kept = self.kept, None
+        if len(chunk) > n:
+            chunk, self.kept = chunk.split(n)
+        return Chunk(chunk.data, self._loans.lend(chunk.tokens)) if chunk.tokens else chunk
+
+    def withhold(self, withheld: bool = True) -> None:
+        """Gives nothing from here on, or goes on giving."""
+        if withheld:
+            self._given.clear()
+        else:
+            self._given.set()
 
     def lose(self, error: Exception) -> None:
         """The part has failed: what it took and has neither settled nor given was not handled."""
@@ -172,6 +193,9 @@ class Restarting(Stage[B]):
         """What goes out for a chunk of the part."""
         return chunk
 
+    def stop(self) -> None:
+        """The part has ended or failed, and is about to be closed."""
+
     def lost(self, error: Exception) -> None:
         """The part has failed, and is closed."""
 
@@ -187,6 +211,7 @@ class Restarting(Stage[B]):
             if isinstance(outcome, Chunk):
                 return self.given(outcome)
             self._ended, self._failure = True, outcome
+            self.stop()
         if self._failure is not None:
             raise self._failure
         return None
@@ -234,7 +259,7 @@ class RestartFlow(Restarting[B], Generic[A, B]):
         self._lent = Lent(upstream)
 
     def begin(self, m: Materializer) -> Stage[B]:
-        self._lent = Lent(self._upstream)
+        self._lent = Lent(self._upstream, self._lent.kept)
         made = self._make()
         check_flow(made, "make")
         return made.attach(m, self._lent)
@@ -245,6 +270,9 @@ class RestartFlow(Restarting[B], Generic[A, B]):
     def given(self, chunk: Chunk[B]) -> Chunk[B]:
         return Chunk(chunk.data, returned(chunk.tokens)) if chunk.tokens else chunk
 
+    def stop(self) -> None:
+        self._lent.withhold()
+
     def lost(self, error: Exception) -> None:
         self._lent.lose(error)
 
@@ -252,8 +280,25 @@ class RestartFlow(Restarting[B], Generic[A, B]):
         await close_each(super().on_close, self._upstream.close)
 
 
+class Withholding(Through[T, T]):
+    """What is directly above a sink; when the sink closes it, nothing more is given to other sinks of the part."""
+
+    __slots__ = ("_lent",)
+
+    def __init__(self, upstream: Stage[T], lent: Lent[Any]) -> None:
+        super().__init__(upstream)
+        self._lent = lent
+
+    async def pull(self, n: int) -> Chunk[T] | None:
+        return await self.upstream.pull(n)
+
+    async def on_close(self) -> None:
+        self._lent.withhold()
+        await super().on_close()
+
+
 class RestartSink(Terminal[M], Generic[A, M]):
-    __slots__ = ("_m", "_make", "_on", "_restarts", "_upstream")
+    __slots__ = ("_kept", "_m", "_make", "_on", "_restarts", "_upstream")
 
     def __init__(
         self, upstream: Stage[A], m: Materializer, restarts: Restarts, make: Callable[[], Sink[A, M]], on: On
@@ -263,6 +308,8 @@ class RestartSink(Terminal[M], Generic[A, M]):
         self._restarts = restarts
         self._make = make
         self._on: On = on
+        self._kept: Chunk[A] | None = None
+        """Read for a sink that has failed, and not given to it."""
 
     async def run(self) -> M:
         try:
@@ -276,7 +323,7 @@ class RestartSink(Terminal[M], Generic[A, M]):
 
     async def _once(self) -> tuple[M] | None:
         """The result of one sink; None when there is to be another one. Raises what the stream fails with."""
-        lent, alone = Lent(self._upstream), Alone(self._m, fused=True)
+        lent, alone = Lent(self._upstream, self._kept), Alone(self._m, fused=True)
         error: Exception | None = None
         result: tuple[M] | None = None
         try:
@@ -289,6 +336,7 @@ class RestartSink(Terminal[M], Generic[A, M]):
             error = failure_of(failed)
         finally:
             await close_fully(alone.end)
+        self._kept = lent.kept
         if error is not None:
             lent.lose(error)
         if lent.final(error) or not goes_on(self._restarts, self._on, error):
@@ -298,7 +346,9 @@ class RestartSink(Terminal[M], Generic[A, M]):
         return None
 
     async def _driven(self, alone: Alone, lent: Lent[A]) -> M:
-        terminal = self._make().attach(alone.m, lent)
+        sink = self._make()
+        terminal = sink.end(alone.m, Withholding(Flow[A, Any](sink.steps).attach(alone.m, lent), lent))
         result = await alone.work(alone.m.drive(terminal))
+        lent.withhold(False)  # it has ended by itself: those beside it go on
         await alone.idle()
         return result

@@ -153,6 +153,7 @@ class Drain(Terminal[None]):
         try:
             while (chunk := await upstream.pull(PLENTY)) is not None:
                 chunk.written()
+                chunk = None  # its elements make room before the next ones are made
         finally:
             await close_fully(upstream.close)
 

@@ -226,7 +226,7 @@ class Splitter(Stage[T], Generic[T]):
             self._ahead.start(room).add_done_callback(self._arrived)
 
     def _arrived(self, task: asyncio.Task[None]) -> None:
-        if task.cancelled():
+        if task.cancelled() or self.closing:  # what came is not meant to be left out: it stays un-confirmed
             return
         outcome = self._ahead.outcome(WINDOW)
         if isinstance(outcome, Chunk):

@@ -15,6 +15,7 @@ from teleporter_lab.engine.run import Runtime
 from teleporter_lab.engine.stages.restarting import restart_flow, restart_sink, restart_source
 from teleporter_lab.engine.stages.sinks import foreach, head, ignore, to_list
 from teleporter_lab.engine.stages.sources import iterate, single
+from teleporter_lab.engine.stages.writing import write_to
 from teleporter_lab.testing.clock import FakeClock
 from teleporter_lab.testing.laws import Witness, cut_off, drain_with_cuts
 from teleporter_lab.testing.probes import SinkProbe, SourceProbe, pulled
@@ -325,6 +326,52 @@ async def test_a_side_task_of_a_sink_that_fails_restarts_it() -> None:
     await in_time(source.as_source().to(restart_sink(BACKOFF, make)))
     assert calls == 2
     assert (stored[0], stored[-1]) == (1, 6)
+
+
+class SlowToClose:
+    """A writer of which the first fails on 2, and which takes its time to close."""
+
+    def __init__(self, stored: list[int], fails: bool) -> None:
+        self._stored = stored
+        self._fails = fails
+
+    async def open(self) -> None:
+        pass
+
+    async def write(self, records: Any) -> None:
+        if self._fails and 2 in records:
+            raise OSError("away")
+        self._stored += records
+
+    async def close(self) -> None:
+        for _ in range(50):
+            await asyncio.sleep(0)
+
+
+async def test_nothing_is_confirmed_by_a_side_sink_alone_while_the_failed_sink_closes() -> None:
+    window = Witness()
+    source = SourceProbe([[i] for i in range(10)], window=window)
+    stored: list[int] = []
+    beside: list[int] = []
+    fails = iter([True, False])
+
+    def make() -> Sink[int, None]:
+        writing = write_to("slow", lambda: SlowToClose(stored, next(fails)), 1)
+        return flow(int).also_to(foreach(beside.append)).to(writing)
+
+    await in_time(source.as_source().to(restart_sink(BACKOFF, make)))
+    confirmed = {i for i, token in enumerate(window.tokens) if not token.span.pending}
+    assert confirmed <= set(stored), "the next sink never gets them"
+    assert confirmed <= set(beside)
+    assert {0, 1, 5, 6, 7, 8, 9} <= confirmed
+    assert window.late == 0
+
+
+async def test_a_sink_that_ends_by_itself_leaves_those_beside_it_going() -> None:
+    beside: list[int] = []
+    sink: Sink[int, Any] = restart_sink(BACKOFF, lambda: flow(int).also_to(foreach(beside.append)).to(head()))
+    assert (await in_time(SourceProbe([[i] for i in range(5)]).as_source().to(sink)))[0] == 0
+    assert beside == [0, 1, 2, 3, 4]
 
 
 async def test_a_sink_can_be_stopped_at_any_step() -> None:

@@ -238,3 +238,25 @@ async def test_side_sinks_are_waited_for_at_the_end_and_stopped_when_nobody_asks
     left = probe.as_source().group_by(3, lambda x: x).also_to(side).merge_substreams().take(1).to(to_list())
     assert len(await left.run()) == 1
     assert probe.closes == 1
+
+
+async def test_what_comes_while_it_is_closed_is_not_left_out() -> None:
+    """Sub-streams are closed before what is above them; records that come meanwhile must not be confirmed."""
+    window = Witness()
+    source = SourceProbe([[0], [0]], window=window, wait=True)
+    closing = asyncio.Event()
+
+    class Slow(SourceProbe):
+        async def on_close(self) -> None:
+            closing.set()
+            await settle()
+
+    grouped = source.as_source().group_by(2, lambda x: x).merge(Slow(wait=True).as_source()).merge_substreams()
+    run = asyncio.ensure_future(grouped.to(ignore()).run())
+    await settle()
+    assert window.progress is not None
+    run.cancel()
+    await closing.wait()
+    source.give([0], [0])
+    await asyncio.wait((run,))
+    assert window.progress.position == 2
