@@ -16,7 +16,7 @@ from typing import Any
 from teleporter_lab.engine.ack import AckWindow
 from teleporter_lab.engine.graph import Sink
 from teleporter_lab.engine.run import Runtime
-from teleporter_lab.engine.stage import PLENTY, Terminal, close_fully
+from teleporter_lab.engine.stage import PLENTY, Terminal, close_fully, give_up
 from teleporter_lab.engine.stages.batches import foreach_batch, from_batches
 from teleporter_lab.engine.stages.reading import read_from
 from teleporter_lab.engine.stages.sinks import foreach, ignore
@@ -39,8 +39,10 @@ class ByChunk(Terminal[None]):
                 self._take(chunk.data)
                 chunk.written()
                 chunk = None
-        finally:
-            await close_fully(self._upstream.close)
+        except BaseException:
+            await give_up(self._upstream.close)
+            raise
+        await close_fully(self._upstream.close)
 
 
 def by_chunk(take: Any) -> Sink[Any, None]:

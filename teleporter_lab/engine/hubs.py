@@ -21,7 +21,7 @@ from teleporter_lab.engine.merge_hub import MergeHub
 from teleporter_lab.engine.operators import named
 from teleporter_lab.engine.reservoir import leave_out
 from teleporter_lab.engine.share import Shares
-from teleporter_lab.engine.stage import Stage, Terminal, Through, close_fully
+from teleporter_lab.engine.stage import Stage, Terminal, Through, close_fully, give_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -230,9 +230,9 @@ class _Giver(Terminal[None], Party, Generic[T]):
                 await self.changed()
         except BaseException as error:
             hub.end(self, error)
+            await give_up(self._upstream.close)
             raise
-        finally:
-            await close_fully(self._upstream.close)
+        await close_fully(self._upstream.close)
 
     async def _next(self) -> Chunk[T] | None:
         while (room := self._hub.room()) <= 0:

@@ -2,7 +2,8 @@
 
 Owns the hand-over to branches, their ends, and the tasks that drive those with sinks of their own; subclasses say when
 to read on and who gets what. An error from above reaches every branch once it has handed out what it holds. Tokens: a
-branch answers for what it got by shares, so a record is confirmed when all branches it went to have settled it.
+branch answers for what it got by shares, so a record is confirmed when all branches it went to have settled it. A sink
+that gives up stops every branch: the run is ending, and what is read from then on would reach the others alone.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from teleporter_lab.engine.chunk import Chunk
 from teleporter_lab.engine.failure import Interrupted, cancel_requested
 from teleporter_lab.engine.share import Shares
-from teleporter_lab.engine.stage import Stage, Terminal
+from teleporter_lab.engine.stage import Stage, Terminal, given_up
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,11 +31,13 @@ R = TypeVar("R")
 class Junction(Generic[T]):
     """Reads as soon as a subclass says so, one chunk ahead at the most."""
 
-    __slots__ = ("_ahead", "_over", "branches", "error", "sides")
+    __slots__ = ("_ahead", "_over", "_stopped", "branches", "error", "sides")
 
     def __init__(self, ahead: Ahead[T]) -> None:
         self._ahead = ahead
         self._over = False
+        self._stopped = False
+        """A sink has given up: nobody gets anything more, and nobody is told an end."""
         self.error: Exception | None = None
         """What the stage above failed with."""
         self.branches: list[Branch[Any]] = []
@@ -79,12 +82,12 @@ class Junction(Generic[T]):
         Who closes, or calls back, starts no pull: the run may be ending.
         """
         self.give()
-        if not self._over and not self._ahead.started and (n := self.wanted(self.waiting)):
+        if not self._over and not self._stopped and not self._ahead.started and (n := self.wanted(self.waiting)):
             self._ahead.start(n).add_done_callback(self._arrived)
 
     def give(self) -> None:
         """Hands out what was read, as long as somebody can take it."""
-        while not self._over and self._ahead.ready and (n := self.wanted(self.waiting)):
+        while not self._over and not self._stopped and self._ahead.ready and (n := self.wanted(self.waiting)):
             self._distribute(n)
 
     def _arrived(self, pull: asyncio.Task[None]) -> None:
@@ -107,6 +110,7 @@ class Junction(Generic[T]):
 
     async def leave(self, branch: Branch[Any]) -> None:
         """`branch` was closed; the last one closes what is above."""
+        self._stopped = self._stopped or given_up()
         for side in self.sides:
             await side.begin()
         if self.open:

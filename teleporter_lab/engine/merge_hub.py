@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from teleporter_lab.engine.ahead import Ahead
 from teleporter_lab.engine.graph import Sink, Source, source
 from teleporter_lab.engine.meeting import SIZE, Handed, HubClosed, HubStatistics, Party, checked
-from teleporter_lab.engine.stage import Stage, Terminal, close_fully
+from teleporter_lab.engine.stage import Stage, Terminal, close_fully, give_up
 
 if TYPE_CHECKING:
     from teleporter_lab.engine.chunk import Chunk
@@ -158,9 +158,12 @@ class _Giver(Terminal[None], Party, Generic[T]):
             while self.held.count:
                 self._hub.stopped()
                 await self.changed()
-        finally:
+        except BaseException:
             self._hub.leave(self)
-            await close_fully(self._ahead.close)
+            await give_up(self._ahead.close)
+            raise
+        self._hub.leave(self)
+        await close_fully(self._ahead.close)
 
     async def _read(self) -> bool:
         """Gives what comes next, when there is room for it; whether to go on."""

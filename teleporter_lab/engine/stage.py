@@ -9,6 +9,7 @@ are put together (`graph`) or driven (`run`).
 from __future__ import annotations
 
 import asyncio
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
@@ -120,6 +121,26 @@ async def close_fully(close: Callable[[], Coroutine[Any, Any, None]]) -> None:
         closing.result()
     if cancelled is not None:
         raise cancelled
+
+
+_GIVEN_UP: ContextVar[bool] = ContextVar("given_up", default=False)
+
+
+async def give_up(close: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Closes fully, for a sink that has failed or was cancelled and so has not got all it wants.
+
+    Where the stream splits above it, the others must not go on alone: they would confirm records it has never seen.
+    """
+    mark = _GIVEN_UP.set(True)
+    try:
+        await close_fully(close)
+    finally:
+        _GIVEN_UP.reset(mark)
+
+
+def given_up() -> bool:
+    """Whether what is being closed now is closed by a sink that gives up."""
+    return _GIVEN_UP.get()
 
 
 async def end_task(task: asyncio.Task[Any] | None) -> None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from teleporter_lab.engine.chunk import Chunk
 from teleporter_lab.engine.graph import Flow, Sink, Source, source
 from teleporter_lab.engine.run import Materializer, Runtime, Tasks, lone
-from teleporter_lab.engine.stage import Stage, Terminal, close_fully
+from teleporter_lab.engine.stage import Stage, Terminal, close_fully, give_up
 from teleporter_lab.engine.supervision import StopOnError
 
 if TYPE_CHECKING:
@@ -144,9 +144,12 @@ class _Driven(Terminal[None]):
         try:
             while (pull := await self._pulls.get()) is not None and await self._answer(*pull):
                 pass
-        finally:
+        except BaseException:
             self._probe.ended = True
-            await close_fully(self._upstream.close)
+            await give_up(self._upstream.close)
+            raise
+        self._probe.ended = True
+        await close_fully(self._upstream.close)
 
     async def _answer(self, n: int, answer: asyncio.Future[Chunk[Any] | None]) -> bool:
         """Whether the stream goes on."""

@@ -12,7 +12,7 @@ from teleporter_lab.engine.columns import arrow, one_batch
 from teleporter_lab.engine.failure import FAILURES, failure_of
 from teleporter_lab.engine.graph import Sink, Source, source
 from teleporter_lab.engine.operators import named
-from teleporter_lab.engine.stage import PLENTY, Stage, Terminal, close_fully
+from teleporter_lab.engine.stage import PLENTY, Stage, Terminal, close_fully, give_up
 from teleporter_lab.engine.stages.columnar import Batch, Batched
 from teleporter_lab.engine.stages.sinks import Drain
 
@@ -112,6 +112,8 @@ class _ToTable(Terminal[Any]):
             while (chunk := await self._upstream.pull(PLENTY)) is not None:
                 batches.append(chunk.data)
                 chunk.written()
-        finally:
-            await close_fully(self._upstream.close)
+        except BaseException:
+            await give_up(self._upstream.close)
+            raise
+        await close_fully(self._upstream.close)
         return arrow().Table.from_batches(batches) if batches else None

@@ -14,7 +14,7 @@ from teleporter_lab.engine.chunk import Chunk
 from teleporter_lab.engine.failure import FAILURES, RowsNeeded, failure_of
 from teleporter_lab.engine.graph import Sink, Source, source
 from teleporter_lab.engine.operators import named
-from teleporter_lab.engine.stage import Stage, Terminal, Through, close_fully
+from teleporter_lab.engine.stage import Stage, Terminal, Through, close_fully, give_up
 from teleporter_lab.engine.stages.nesting import inside
 from teleporter_lab.engine.trials import own_failure
 
@@ -225,7 +225,7 @@ class LazySink(Terminal["M | None"], Generic[T, M]):
         try:
             terminal = await self._made()
         except BaseException:
-            await close_fully(upstream.close)
+            await give_up(upstream.close)
             raise
         if terminal is None:
             await close_fully(upstream.close)

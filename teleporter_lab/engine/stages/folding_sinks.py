@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar, cast
 from teleporter_lab.engine.failure import FAILURES, failure_of
 from teleporter_lab.engine.graph import Sink
 from teleporter_lab.engine.operators import named
-from teleporter_lab.engine.stage import Stage, Terminal, close_fully
+from teleporter_lab.engine.stage import Stage, Terminal, give_up
 from teleporter_lab.engine.stages.sinks import Drain
 from teleporter_lab.engine.supervision import Supervised
 from teleporter_lab.engine.turnstile import MAX_CHUNK
@@ -172,7 +172,7 @@ class FoldWhile(Fold[T, M]):
         try:
             self._begin()
         except BaseException:
-            await close_fully(self.close)
+            await give_up(self.close)
             raise
         return await super().run()
 

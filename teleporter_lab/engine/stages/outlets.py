@@ -15,7 +15,7 @@ from teleporter_lab.engine.ahead import Ahead
 from teleporter_lab.engine.chunk import Chunk
 from teleporter_lab.engine.failure import RowsNeeded
 from teleporter_lab.engine.graph import Sink, Source, source
-from teleporter_lab.engine.stage import PLENTY, Stage, Terminal, close_fully
+from teleporter_lab.engine.stage import PLENTY, Stage, Terminal, close_fully, give_up
 from teleporter_lab.engine.stages.queues import Turns
 
 if TYPE_CHECKING:
@@ -128,9 +128,12 @@ class Outflow(Terminal[None], Generic[T]):
             taker.end(failure)
             while not taker.emptied and not taker.left:
                 await taker.changed.wait()
-        finally:
+        except BaseException:
             taker.end(StreamStopped())
-            await close_fully(self._ahead.close)
+            await give_up(self._ahead.close)
+            raise
+        taker.end(StreamStopped())
+        await close_fully(self._ahead.close)
         if failure is not None:
             raise failure
 

@@ -16,7 +16,7 @@ from teleporter_lab.engine.failure import FAILURES, Interrupted, cancel_requeste
 from teleporter_lab.engine.graph import Flow, Sink, Source, source
 from teleporter_lab.engine.loan import Loans, returned
 from teleporter_lab.engine.operators import named
-from teleporter_lab.engine.stage import Stage, Terminal, Through, close_each, close_fully
+from teleporter_lab.engine.stage import Stage, Terminal, Through, close_each, close_fully, give_up
 from teleporter_lab.engine.stages.flattening import check_flow, check_source
 from teleporter_lab.engine.stages.nesting import Alone, Part, closed, inside
 from teleporter_lab.engine.supervision import attempt
@@ -317,9 +317,12 @@ class RestartSink(Terminal[M], Generic[A, M]):
                 await self._restarts.wait()
                 result = await self._once()
                 if result is not None:
-                    return result[0]
-        finally:
-            await close_fully(self._upstream.close)
+                    break
+        except BaseException:
+            await give_up(self._upstream.close)
+            raise
+        await close_fully(self._upstream.close)
+        return result[0]
 
     async def _once(self) -> tuple[M] | None:
         """The result of one sink; None when there is to be another one. Raises what the stream fails with."""

@@ -15,7 +15,7 @@ from teleporter_lab.engine.failure import FAILURES, RowsNeeded, failure_of
 from teleporter_lab.engine.graph import Sink
 from teleporter_lab.engine.operators import named
 from teleporter_lab.engine.pool import MapAsyncUnordered
-from teleporter_lab.engine.stage import PLENTY, Stage, Terminal, close_fully
+from teleporter_lab.engine.stage import PLENTY, Stage, Terminal, close_fully, give_up
 from teleporter_lab.engine.stages.transform import Rows
 from teleporter_lab.engine.supervision import Supervised
 
@@ -154,8 +154,10 @@ class Drain(Terminal[None]):
             while (chunk := await upstream.pull(PLENTY)) is not None:
                 chunk.written()
                 chunk = None  # its elements make room before the next ones are made
-        finally:
-            await close_fully(upstream.close)
+        except BaseException:
+            await give_up(upstream.close)
+            raise
+        await close_fully(upstream.close)
 
 
 class Foreach(Supervised[T, T]):
@@ -230,8 +232,10 @@ class Collecting(Terminal[M], Generic[T, M]):
         try:
             while (chunk := await self.upstream.pull(PLENTY)) is not None:
                 self._take(chunk)
-        finally:
-            await close_fully(self.upstream.close)
+        except BaseException:
+            await give_up(self.upstream.close)
+            raise
+        await close_fully(self.upstream.close)
         return self.result()
 
     def _take(self, chunk: Chunk[T]) -> None:
@@ -293,8 +297,10 @@ class _Head(_Last[T]):
             chunk = await self.upstream.pull(1)
             if chunk is not None:
                 self._take(chunk)
-        finally:
-            await close_fully(self.upstream.close)
+        except BaseException:
+            await give_up(self.upstream.close)
+            raise
+        await close_fully(self.upstream.close)
         return self.result()
 
 
@@ -310,6 +316,8 @@ class _Count(Terminal[int]):
             while (chunk := await self.upstream.pull(PLENTY)) is not None:
                 count += len(chunk)
                 chunk.written()
-        finally:
-            await close_fully(self.upstream.close)
+        except BaseException:
+            await give_up(self.upstream.close)
+            raise
+        await close_fully(self.upstream.close)
         return count

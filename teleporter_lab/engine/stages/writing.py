@@ -15,7 +15,7 @@ from teleporter_lab.engine.columns import is_rows
 from teleporter_lab.engine.failure import FAILURES, RowsNeeded
 from teleporter_lab.engine.graph import Sink
 from teleporter_lab.engine.operators import named
-from teleporter_lab.engine.stage import PLENTY, Stage, Terminal, close_each, close_fully
+from teleporter_lab.engine.stage import PLENTY, Stage, Terminal, close_each, close_fully, give_up
 from teleporter_lab.engine.stages.reading import is_columnar, let_go
 from teleporter_lab.engine.stages.timing import Gather
 from teleporter_lab.engine.supervision import AGAIN, Action, Failure, explain, put_aside
@@ -217,13 +217,18 @@ class WriteTo(Terminal[None], Generic[T]):
         self._writing = writing
 
     async def run(self) -> None:
+        async def close() -> None:
+            await close_each(self._gather.close, self._writing.close)
+
         try:
             await self._writing.open()
             while (chunk := await self._gather.pull(self._size)) is not None:
                 self._gather.collect(self._size)
                 await self._writing.write(chunk)
-        finally:
-            await close_fully(lambda: close_each(self._gather.close, self._writing.close))
+        except BaseException:
+            await give_up(close)
+            raise
+        await close_fully(close)
 
 
 class WriteEach(Terminal[None], Generic[T]):
@@ -236,12 +241,17 @@ class WriteEach(Terminal[None], Generic[T]):
         self._writing = writing
 
     async def run(self) -> None:
+        async def close() -> None:
+            await close_each(self._upstream.close, self._writing.close)
+
         try:
             await self._writing.open()
             while (chunk := await self._upstream.pull(PLENTY)) is not None:
                 await self._writing.write(chunk)
-        finally:
-            await close_fully(lambda: close_each(self._upstream.close, self._writing.close))
+        except BaseException:
+            await give_up(close)
+            raise
+        await close_fully(close)
 
 
 class _InThread(Generic[T]):
