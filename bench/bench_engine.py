@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 OURS = runpy.run_path(str(HERE / "engine.py"), init_globals=vars(work))
+OURS_WITH_ACKS = "teleporter, acks"
 LIBRARIES = ("bytewax", "reactivex")
 IDLE_STREAMS = 10_000
 
@@ -60,16 +61,19 @@ def timed(variant: str, name: str, run: Callable[[int], Any]) -> Callable[[int],
     return rate
 
 
-def measure(variant: str, rounds: int, java: list[str]) -> dict[str, list[float]]:
-    """Elements a second of every contender of the variant, a value a round."""
+def measure(variant: str, rounds: int, beside: dict[str, str] | None = None) -> dict[str, list[float]]:
+    """Elements a second of every contender of the variant, a value a round.
+
+    With `beside`, only of the contenders it names, each beside the workload on the JVM it is compared with.
+    """
     n = work.SIZES.get(variant, 1_000_000)
     rates: dict[str, Callable[[int], float]] = {
-        name: timed(variant, name, run) for (of, name), run in work.CONTENDERS.items() if of == variant
+        name: timed(variant, name, run)
+        for (of, name), run in [*work.CONTENDERS.items(), (("D", OURS_WITH_ACKS), OURS["acknowledged"])]
+        if of == variant and (beside is None or name in beside)
     }
-    if variant == "D":
-        rates["teleporter, acks"] = timed("D", "teleporter, acks", OURS["acknowledged"])
     with ExitStack() as stack:
-        for workload in java:
+        for workload in sorted(set((beside or {}).values())):
             machine = stack.enter_context(jvm.Jvm(workload))
             progress(f"{variant}: warming up {workload} on the JVM")
             machine.warm(n)
@@ -91,34 +95,50 @@ def ratio(rates: dict[str, list[float]], ours: str, baseline: str) -> float | No
     return statistics.median(a / b for a, b in zip(rates[ours], rates[baseline], strict=True))
 
 
-def element_bars(rounds: int, java: bool) -> tuple[list[Bar], dict[str, Any]]:
-    why = "" if java else jvm.lacking() or "left out"
-    a = measure("A", rounds, ["A"] if java else [])
-    b = measure("B", rounds, [])
-    c = measure("C", rounds, ["C"] if java else [])
-    d = measure("D", rounds, ["D-actor"] if java else [])
+def element_bars(rounds: int) -> tuple[list[Bar], dict[str, Any]]:
+    """Beside plain loops and other libraries."""
+    a, b, c = (measure(variant, rounds) for variant in "ABC")
 
-    def bar(what: str, least: float, rates: dict[str, list[float]], ours: str, baseline: str, why: str = "") -> Bar:
-        return Bar(what, least, "x", ratio(rates, ours, baseline), why=why)
+    def bar(what: str, least: float, rates: dict[str, list[float]], ours: str, baseline: str = "loop") -> Bar:
+        return Bar(what, least, "x", ratio(rates, ours, baseline), why=f"{baseline} is not installed")
 
-    columns, expressions = "teleporter, columns of 8192", "teleporter, columns of 8192, expressions"
     bars = [
-        bar("A: three trivial operators, supervised / the for-loop calling them", 0.80, a, "teleporter", "loop"),
-        bar("A with acks / the for-loop", 0.75, a, "teleporter, acks", "loop"),
-        *(bar(f"A / {name}", 3.0, a, "teleporter", name, f"{name} is not installed") for name in LIBRARIES),
-        bar("A / Pekko, element by element", 0.5, a, "teleporter", "A", why),
-        bar("A by columns of 8,192 rows / Pekko", 8.0, a, columns, "A", why),
-        bar("acks, two maps / Pekko with the ancestor's ack design", 1.4, d, "teleporter, acks", "D-actor", why),
-        bar("B: map_async 16, ordered / awaiting in turn", 1.1, b, "teleporter, ordered", "loop"),
-        bar("B: map_async 16, unordered / awaiting in turn", 1.3, b, "teleporter, unordered", "loop"),
-        bar("C: records / the for-loop", 0.90, c, "teleporter", "loop"),
-        bar("C by columns of 500 rows / the for-loop", 4.0, c, "teleporter, columns of 500", "loop"),
-        bar("C by columns of 10,000 rows / Pekko", 3.0, c, "teleporter, columns of 10000", "C", why),
+        bar("A: three trivial operators, supervised / the for-loop calling them", 0.80, a, "teleporter"),
+        bar("A with acks / the for-loop", 0.75, a, "teleporter, acks"),
+        *(bar(f"A / {name}", 3.0, a, "teleporter", name) for name in LIBRARIES),
+        bar("B: map_async 16, ordered / awaiting in turn", 1.1, b, "teleporter, ordered"),
+        bar("B: map_async 16, unordered / awaiting in turn", 1.3, b, "teleporter, unordered"),
+        bar("C: records / the for-loop", 0.90, c, "teleporter"),
+        bar("C by columns of 500 rows / the for-loop", 4.0, c, "teleporter, columns of 500"),
     ]
-    beside = {"A by columns with expressions / Pekko": ratio(a, expressions, "A")}
-    rates = {f"{variant} {name}": statistics.median(found) for variant, group in zip("ABCD", (a, b, c, d), strict=True)
-             for name, found in group.items()}  # fmt: skip
-    return bars, {"elements a second": rates, "beside the bars": beside}
+    return bars, {**medians("A", a), **medians("B", b), **medians("C", c)}
+
+
+def pekko_bars(rounds: int, why: str) -> tuple[list[Bar], dict[str, Any]]:
+    """Beside Pekko Streams; `why` says what is missing for that."""
+    columns, expressions = "teleporter, columns of 8192", "teleporter, columns of 8192, expressions"
+    records = "teleporter, columns of 10000"
+    a: dict[str, list[float]] = {}
+    c: dict[str, list[float]] = {}
+    d: dict[str, list[float]] = {}
+    if not why:
+        a = measure("A", rounds, {"teleporter": "A", columns: "A", expressions: "A"})
+        c = measure("C", rounds, {records: "C"})
+        d = measure("D", rounds, {OURS_WITH_ACKS: "D-actor"})
+    bars = [
+        Bar("A / Pekko, element by element", 0.5, "x", ratio(a, "teleporter", "A"), why=why),
+        Bar("A by columns of 8,192 rows / Pekko", 8.0, "x", ratio(a, columns, "A"), why=why),
+        Bar("C by columns of 10,000 rows / Pekko", 3.0, "x", ratio(c, records, "C"), why=why),
+        Bar(
+            "acks, two maps / Pekko, the ancestor's ack design", 1.4, "x", ratio(d, OURS_WITH_ACKS, "D-actor"), why=why
+        ),
+    ]
+    rates = {**medians("A / Pekko", a), **medians("C / Pekko", c), **medians("D / Pekko", d)}
+    return bars, {**rates, "A by columns with expressions / Pekko": ratio(a, expressions, "A")}
+
+
+def medians(prefix: str, rates: dict[str, list[float]]) -> dict[str, float]:
+    return {f"{prefix}: {name}, elements a second": statistics.median(found) for name, found in rates.items()}
 
 
 def loop_bars(rounds: int) -> list[Bar]:
@@ -163,10 +183,12 @@ def main() -> int:
         start = next(iter(work.IDLE.values()))
         json.dump(asyncio.run(loop.held(start, options.idle)), sys.stdout)
         return 0
-    bars, details = element_bars(options.rounds, java=not options.no_jvm and not jvm.lacking())
+    bars, details = element_bars(options.rounds)
     bars += loop_bars(options.rounds)
+    beside, rates = pekko_bars(options.rounds, "left out" if options.no_jvm else jvm.lacking())
     progress("")
-    return show("engine", bars, {**details, "rounds": options.rounds}, HERE.parent / "build" / "bars")
+    details = {"rounds": options.rounds, **details, **rates}
+    return show("engine", [*bars, *beside], details, HERE.parent / "build" / "bars")
 
 
 if __name__ == "__main__":

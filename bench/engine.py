@@ -156,7 +156,7 @@ def columnar_numbers(n, size):
     source = (
         from_batches(batches)
         .map_batches(lambda batch: batch_of(column(batch) + 1))
-        .map_batches(lambda batch: batch_of((xs := column(batch))[xs % 2 == 0]))
+        .map_batches(lambda batch: batch_of((xs := column(batch))[(xs & 1) == 0]))
         .map_batches(lambda batch: batch_of(column(batch) * 3))
     )
     run(source.to(foreach_batch(adder(found))))

@@ -68,12 +68,12 @@ def one_batch(columns: Any) -> Any:
     if columns is None:
         return None
     pyarrow: Any = arrow()
-    if isinstance(columns, pyarrow.Table):
-        batches = columns.combine_chunks().to_batches()
-        return batches[0] if batches else None
-    if not isinstance(columns, pyarrow.RecordBatch):
+    if isinstance(columns, pyarrow.RecordBatch):
+        return columns if columns.num_rows else None
+    if not isinstance(columns, pyarrow.Table):
         raise TypeError(f"A function for batches gives a RecordBatch, a Table or None, not {type(columns).__name__}.")
-    return columns if columns.num_rows else None
+    batches = columns.combine_chunks().to_batches()
+    return batches[0] if batches else None
 
 
 def filtered(batch: Any, expression: Any) -> Any:

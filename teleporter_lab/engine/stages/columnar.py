@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from teleporter_lab.engine.blocking import OneCall
 from teleporter_lab.engine.chunk import Chunk, account_change
-from teleporter_lab.engine.columns import arrow, evaluate, filtered, first_row, is_rows, one_batch
+from teleporter_lab.engine.columns import arrow, evaluate, filtered, first_row, one_batch
 from teleporter_lab.engine.failure import FAILURES, ColumnsNeeded, RowsNeeded, failure_of
 from teleporter_lab.engine.operators import Operators, named
 from teleporter_lab.engine.stage import Stage, Through, close_each
@@ -167,6 +167,8 @@ class Batched(Through[Any, Any]):
         self._given: Chunk[Any] | None = None
         self._failure: Exception | None = None
 
+    takes_rows = False
+
     async def pull(self, n: int) -> Chunk[Any] | None:
         while self._given is None:
             if self._failure is not None:
@@ -187,10 +189,6 @@ class Batched(Through[Any, Any]):
             given, self._given = given.split(n)
         return given
 
-    def unfit(self, data: Any) -> Exception | None:
-        """What is wrong with data of that kind."""
-        return ColumnsNeeded(self.name) if is_rows(data) else None
-
     async def _try(self) -> None:
         """Works the first piece, one of several or one more time; others get their turn first."""
         data = self._todo[0].data
@@ -201,9 +199,8 @@ class Batched(Through[Any, Any]):
             self._worked(await self._calls.call(self._guarded, data))
 
     def _guarded(self, data: Any) -> tuple[Any, Exception | None]:
-        wrong = self.unfit(data)
-        if wrong is not None:
-            return None, wrong
+        if (type(data) is list) is not self.takes_rows:
+            return None, RowsNeeded(self.name) if self.takes_rows else ColumnsNeeded(self.name)
         started = time.perf_counter()
         try:
             return self._work(data), None
@@ -231,7 +228,8 @@ class Batched(Through[Any, Any]):
             self._tries += 1
 
     def _give(self, piece: Chunk[Any], result: Any | None) -> None:
-        account_change(piece.tokens, len(piece), 0 if result is None else len(result))
+        if piece.tokens:
+            account_change(piece.tokens, len(piece), 0 if result is None else len(result))
         if result is None:
             piece.confirm()
         else:
@@ -278,5 +276,4 @@ class Batched(Through[Any, Any]):
 class ToBatches(Batched):
     __slots__ = ()
 
-    def unfit(self, data: Any) -> Exception | None:
-        return None if is_rows(data) else RowsNeeded(self.name)
+    takes_rows = True
