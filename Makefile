@@ -20,7 +20,7 @@ lab: $(VENV)/.demo ## JupyterLab with the first notebook and the panel
 
 test: test-python test-panel ## all tests: Python, processes, browser, panel
 
-test-python: $(VENV)/.dev browser
+test-python: $(VENV)/.dev browser services
 	@$(BIN)/python -m pytest
 
 test-panel: node_modules
@@ -75,6 +75,10 @@ $(VENV)/.bench: pyproject.toml | $(VENV)/bin/python
 .PHONY: node_modules
 node_modules:
 	$(if $(NPM),@test -f labextension/node_modules/.package-lock.json || (cd labextension && npm ci --no-audit --no-fund --loglevel=error))
+
+.PHONY: services
+services: $(VENV)/.dev ## the servers that the tests start, fetched where they are not installed
+	@$(BIN)/python -m tests.services
 
 .PHONY: browser
 browser: ## Chromium for the browser tests, where it can be installed

@@ -32,11 +32,15 @@ BUILTIN: tuple[str, ...] = (
     "teleporter_lab.connectors.file:FileConnector",
     "teleporter_lab.connectors.generator:GeneratorConnector",
     "teleporter_lab.connectors.memory:MemoryConnector",
+    "teleporter_lab.connectors.parquet:ParquetConnector",
     "teleporter_lab.connectors.sql:SqlConnector",
 )
 """`module:Class`; the module is named after the category, so that one category costs one import."""
 
 ENTRY_POINTS = "teleporter_lab.connectors"
+
+COLUMNS = 16_384
+"""Rows of a batch of columns, unless the config says otherwise: small ones cost more than their rows."""
 
 Made_co = TypeVar("Made_co", covariant=True)
 A = TypeVar("A")
@@ -73,10 +77,20 @@ class Options(BaseModel):
 class BatchOptions(Options):
     """What every sink's `client` block has: a batch is written when it is full or old enough."""
 
-    batch_size: int = Field(default=2000, ge=1, le=1_000_000, description="Records written at a time, at most.")
+    batch_size: int = Field(
+        default=2000,
+        ge=1,
+        le=1_000_000,
+        description="Records written at a time, at most; 16,384 if empty in a stream of columns.",
+    )
     batch_time: Duration = Field(
         default=0.1, description="How long a record waits for its batch to fill, e.g. `100.millis`."
     )
+
+    def batch_of(self, columnar: bool) -> int:
+        """Records written at a time, in a stream that has asked for columns or not."""
+        usual = "batch_size" not in self.model_fields_set
+        return max(self.batch_size, COLUMNS) if columnar and usual else self.batch_size
 
 
 @dataclass(frozen=True)
@@ -92,6 +106,10 @@ class Spec(Generic[Made_co]):
     """One sentence: what holds when a stream is stopped, killed or started again."""
     blocking: bool = False
     """The object made blocks: its methods are called in a driver thread."""
+    columnar: Callable[[Any, Any], Any] | None = None
+    """What makes the object that carries columns, from what `make` gets: a reader that gives pyarrow RecordBatches, a
+    writer that takes them beside lists (often `make` itself). Both have an attribute `columnar` that is true. None
+    where there is no such form."""
 
 
 class Connector:
@@ -135,6 +153,7 @@ class Connector:
             "source": cls.source is not None,
             "sink": cls.sink is not None,
             "needsAddress": cls.needs_address,
+            "columnar": [table for table, spec in cls.specs().items() if spec.columnar is not None],
             "guarantees": {table: spec.guarantee for table, spec in cls.specs().items() if spec.guarantee},
         }
 
@@ -178,6 +197,17 @@ class Registry:
             broken = "".join(f" {problem}" for problem in self.problems.values())
             raise UnknownConnector(f"There is no connector {category!r}; the known ones are {known}.{broken}")
         return self._known[category]
+
+    def columnar_source(self, category: str) -> Callable[[Any, Any], Any]:
+        """What makes a reader of columns. Raises ConnectorError, which names the connectors that have one."""
+        make = self.get(category).spec("source").columnar
+        if make is None:
+            able = [each.category for each in self.all() if each.source is not None and each.source.columnar]
+            raise ConnectorError(
+                f"A source of category {category} gives no columns: leave out columnar=True, or read from one of "
+                f"{', '.join(able)}."
+            )
+        return make
 
     def all(self) -> list[type[Connector]]:
         """Every connector, sorted by category."""

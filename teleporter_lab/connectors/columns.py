@@ -19,8 +19,8 @@ class Columns:
 
     def __init__(self, names: Sequence[str], target: str, *, exact: bool) -> None:
         self.names = tuple(names)
+        self.exact = exact
         self._target = target
-        self._exact = exact
         self._cut = _cutter(self.names)
 
     @classmethod
@@ -35,7 +35,7 @@ class Columns:
         """A row for each record. Raises BadRecord naming the field that is missing or too much."""
         try:
             rows = list(map(self._cut, records))
-            if self._exact and set(map(len, records)) - {len(self.names)}:
+            if self.exact and set(map(len, records)) - {len(self.names)}:
                 raise KeyError
         except (KeyError, TypeError, IndexError):
             raise self._bad(records) from None
@@ -48,7 +48,7 @@ class Columns:
             for name in self.names:
                 if name not in found:
                     return BadRecord(f"Record {number} of the batch for {self._target} lacks the field {name}.")
-            if self._exact and found != wanted:
+            if self.exact and found != wanted:
                 name = sorted(map(str, found - wanted))[0]
                 return BadRecord(
                     f"Record {number} of the batch for {self._target} has the field {name}, which the first record had "

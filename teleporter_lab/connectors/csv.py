@@ -17,13 +17,17 @@ from pydantic import Field, field_validator, model_validator
 from teleporter_lab.connectors.append_file import AppendFile
 from teleporter_lab.connectors.base import BatchOptions, Connector, Options, Spec, position_field
 from teleporter_lab.connectors.columns import Columns, Row
+from teleporter_lab.connectors.csv_text import csv_text
 from teleporter_lab.connectors.csv_values import UNFIT, TypeName, Values, guess
 from teleporter_lab.connectors.files_reader import FilesReader
-from teleporter_lab.connectors.lines import BLOCK, Lines, encoding_that_keeps_ascii
+from teleporter_lab.connectors.lines import BLOCK, Lines, encoding_that_keeps_ascii, is_utf8
+from teleporter_lab.connectors.record_batches import cells_of, is_batch, of_batch, selected
 from teleporter_lab.errors import BadRecord, ConnectorError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from teleporter_lab.connectors.record_batches import Batch
 
 SAMPLE = 1000
 """Rows at the start of the first file that `"types": "infer"` looks at."""
@@ -93,7 +97,7 @@ def _distinct(delimiter: str, quote: str) -> None:
         raise ValueError("delimiter and quote must differ, and be no line ends")
 
 
-class CsvSource(FilesReader[dict[str, Any]]):
+class CsvSource(FilesReader[list[dict[str, Any]]]):
     """Gives each row as a dict.
 
     Position: `{"file", "offset", "row"}`, exact after every record; `row` counts the rows of all files. A row with a
@@ -104,7 +108,7 @@ class CsvSource(FilesReader[dict[str, Any]]):
         super().__init__(options.path, mark=options.quote.encode(options.encoding))
         self._options = options
         self._values = Values((), {}, (), None)
-        self._row = 0
+        self._row: int = 0
 
     def open(self, position: Any) -> None:
         self._row = 0 if position is None else position_field(position, "row", int, "a CSV file", default=0)
@@ -115,16 +119,15 @@ class CsvSource(FilesReader[dict[str, Any]]):
 
     def begin(self, lines: Lines, offset: int) -> None:
         lines.skip_byte_order_mark()
-        names = self._names(lines)
-        self._values = self._reading(lines, names)
+        self._values = self.reading(lines, self._names(lines))
         if offset > lines.offset:
             lines.seek(offset)
 
-    def some(self, lines: Lines, n: int) -> list[dict[str, Any]]:
+    def some(self, lines: Lines, n: int) -> list[dict[str, Any]] | None:
         while lines.ready():
             records = None if lines.marked else self._quick(lines, n)
             if records is None:
-                records = self._careful(lines, n)
+                records, _ = self.careful(lines, n)
             if records:
                 self._row += len(records)
                 return records
@@ -146,8 +149,11 @@ class CsvSource(FilesReader[dict[str, Any]]):
         lines.back(raw)
         return None
 
-    def _careful(self, lines: Lines, n: int) -> list[dict[str, Any]]:
-        """Records by the parser, as far as the first bad one; raises, and has passed it, when that is the first."""
+    def careful(self, lines: Lines, n: int) -> tuple[Any, list[int]]:
+        """Records by the parser, and the byte behind each, as far as the first bad one.
+
+        Raises BadRecord, and has passed it, when that is the first.
+        """
         rows, begins, wrong = self._parsed(lines, n)
         good = len(rows)
         try:
@@ -155,15 +161,14 @@ class CsvSource(FilesReader[dict[str, Any]]):
         except UNFIT:
             good, wrong = next((i, why) for i, row in enumerate(rows) if (why := self._values.wrong(row)))
             records = self._values.records(rows[:good], self._row + 1)
-        if not wrong:
-            return records
-        if good == 0:
+        if good == 0 and wrong:
             if rows:
                 lines.seek(begins[1])
             self._row += 1
             raise BadRecord(f"Line {lines.line_number(begins[0])} of {lines.path} is no such row: {wrong}.")
-        lines.seek(begins[good])
-        return records
+        if wrong:
+            lines.seek(begins[good])
+        return records, begins[1 : good + 1]
 
     def _parsed(self, lines: Lines, n: int) -> tuple[list[list[str]], list[int], str]:
         """Up to `n` rows, the offsets at which they and the one behind them begin, and what is wrong with that one."""
@@ -203,10 +208,12 @@ class CsvSource(FilesReader[dict[str, Any]]):
             raise BadRecord(f"The header of {lines.path} has the column {twice[0]} twice; name them apart.")
         return names
 
-    def _reading(self, lines: Lines, names: Sequence[str]) -> Values:
+    def reading(self, lines: Lines, names: Sequence[str]) -> Values:
         """How rows of this file become records. Raises ConnectorError when the options do not fit its columns."""
         options = self._options
-        types = self._guessed(lines, names) if options.types == "infer" else options.types
+        types = options.types
+        if types == "infer":
+            types = guess(self.sample(lines, names), names, options.null_values)
         unknown = sorted(types.keys() - set(names)) if names else []
         if unknown:
             raise ConnectorError(f"The file {lines.path} has no column {unknown[0]}; it has {', '.join(names)}.")
@@ -214,20 +221,23 @@ class CsvSource(FilesReader[dict[str, Any]]):
             raise ConnectorError(f"The file {lines.path} has a column {options.row_number}; call rowNumber otherwise.")
         return Values(names, types, options.null_values, options.row_number)
 
-    def _guessed(self, lines: Lines, names: Sequence[str]) -> dict[str, TypeName]:
+    def sample(self, lines: Lines, names: Sequence[str]) -> list[list[str]]:
+        """The first rows from here on, which are read again afterwards."""
         begin = lines.offset
         self._values = Values(names, {}, (), None)
         rows, _, _ = self._parsed(lines, SAMPLE)
         lines.seek(begin)
-        return guess(rows, names, self._options.null_values)
+        return rows
 
 
 class CsvSink:
     """Appends rows. A batch, with the header before the first one, is on the disk as a whole or not at all.
 
     The columns are those configured, else those of the file's header, else the fields of the first record; in the last
-    two cases a record with another field is refused.
+    two cases a record with another field is refused. Takes lists of records and batches of columns.
     """
+
+    columnar = True
 
     def __init__(self, options: CsvSinkOptions) -> None:
         self._options = options
@@ -247,16 +257,17 @@ class CsvSink:
             self._columns = Columns(names, self._options.path, exact=self._options.columns is None)
 
     def write(self, records: Sequence[Any]) -> None:
-        if not records:
+        if not len(records):
             return
-        columns = self._columns or Columns.of(records[0], self._options.path)
-        rows = columns.rows(records)
-        if self._options.header and not self._file.size:
-            rows.insert(0, columns.names)
+        path = self._options.path
+        made = is_batch(records)
+        columns = self._columns or (of_batch(records, path) if made else Columns.of(records[0], path))
         try:
-            data = self._encoded(rows)
-        except (csv.Error, UnicodeEncodeError) as error:
-            raise BadRecord(f"A record for {self._options.path} cannot be written as CSV: {error}.") from error
+            data = self._of_batch(records, columns) if made else self._encoded(columns.rows(records))
+            if self._options.header and not self._file.size:
+                data = self._encoded([columns.names]) + data
+        except (csv.Error, UnicodeError) as error:
+            raise BadRecord(f"A record for {path} cannot be written as CSV: {error}.") from error
         self._file.append(data)
         self._columns = columns
         self._records += len(records)
@@ -267,6 +278,13 @@ class CsvSink:
     def statistics(self) -> dict[str, int]:
         """Records written since it was made, and the size of the file in bytes."""
         return {"records": self._records, "bytes": self._file.size}
+
+    def _of_batch(self, batch: Batch, columns: Columns) -> bytes:
+        chosen, encoding = selected(batch, columns, self._options.path), self._options.encoding
+        text = csv_text(chosen, self._options.delimiter) if self._options.quote == '"' else None
+        if text is None:
+            return self._encoded(list(zip(*cells_of(chosen), strict=True)))
+        return text if is_utf8(encoding) else text.decode().encode(encoding)
 
     def _encoded(self, rows: list[Row]) -> bytes:
         text = self._text(rows, csv.QUOTE_MINIMAL)
@@ -320,6 +338,12 @@ def _source(options: CsvSourceOptions, _: object) -> CsvSource:
     return CsvSource(options)
 
 
+def _columns(options: CsvSourceOptions, _: object) -> CsvSource:
+    from teleporter_lab.connectors.csv_columns import CsvColumns
+
+    return CsvColumns(options)
+
+
 def _sink(options: CsvSinkOptions, _: object) -> CsvSink:
     return CsvSink(options)
 
@@ -334,10 +358,12 @@ class CsvConnector(Connector):
         _source,
         guarantee="Resumes at the exact byte and row behind any record, as long as the files are only appended to.",
         blocking=True,
+        columnar=_columns,
     )
     sink = Spec(
         CsvSinkOptions,
         _sink,
         guarantee="A batch is synced to the disk before it counts as written; a batch written again is there twice.",
         blocking=True,
+        columnar=_sink,
     )

@@ -64,29 +64,31 @@ class Values:
         self, names: Sequence[str], types: Mapping[str, TypeName], nulls: Iterable[str], number_as: str | None
     ) -> None:
         self.names = tuple(names)
-        self._kinds: list[TypeName] = [types.get(name, "text") for name in names]
-        self._nulls = frozenset(nulls)
-        self._empty = self._nulls | {""}
-        self._by_column = bool(self._nulls) or any(kind != "text" for kind in self._kinds)
-        self._number_as = number_as
+        self.kinds: list[TypeName] = [types.get(name, "text") for name in names]
+        self.nulls = frozenset(nulls)
+        self._empty = self.nulls | {""}
+        self._by_column = bool(self.nulls) or any(kind != "text" for kind in self.kinds)
+        self.number_as = number_as
 
     def records(self, rows: list[list[str]], first: int) -> list[dict[str, Any]]:
         """A record for each row, numbered from `first`. Raises one of UNFIT when a value is not of its type."""
         if self._by_column and rows:
-            columns = [
-                self._column(kind, values) for kind, values in zip(self._kinds, zip(*rows, strict=True), strict=True)
-            ]
-            records: list[dict[str, Any]] = [dict(zip(self.names, row)) for row in zip(*columns, strict=True)]  # noqa: B905 - both are that long
+            values = zip(*self.columns(rows), strict=True)
+            records: list[dict[str, Any]] = [dict(zip(self.names, row)) for row in values]  # noqa: B905 - both are that long
         else:
             records = [dict(zip(self.names, row)) for row in rows]  # noqa: B905 - the reader has counted
-        if self._number_as is not None:
+        if self.number_as is not None:
             for number, record in enumerate(records, first):
-                record[self._number_as] = number
+                record[self.number_as] = number
         return records
+
+    def columns(self, rows: Sequence[Sequence[str]]) -> list[Sequence[Any]]:
+        """The values of each column, of at least one row. Raises one of UNFIT when a value is not of its type."""
+        return [self._column(kind, values) for kind, values in zip(self.kinds, zip(*rows, strict=True), strict=True)]
 
     def wrong(self, row: list[str]) -> str:
         """What is not right with a row, as the rest of a sentence; empty when all is."""
-        for name, kind, value in zip(self.names, self._kinds, row, strict=True):
+        for name, kind, value in zip(self.names, self.kinds, row, strict=True):
             try:
                 self._column(kind, (value,))
             except UNFIT:
@@ -95,7 +97,7 @@ class Values:
 
     def _column(self, kind: TypeName, values: Sequence[str]) -> Sequence[Any]:
         if kind == "text":
-            nulls = self._nulls
+            nulls = self.nulls
             return values if nulls.isdisjoint(values) else [None if value in nulls else value for value in values]
         convert, empty = CONVERT[kind], self._empty
         if empty.isdisjoint(values):

@@ -14,9 +14,11 @@ from pydantic import Field, field_validator, model_validator
 
 from teleporter_lab.connectors.append_file import AppendFile, lines_end
 from teleporter_lab.connectors.base import BatchOptions, Connector, Options, Spec
+from teleporter_lab.connectors.csv_values import TypeName
 from teleporter_lab.connectors.files_reader import FilesReader
 from teleporter_lab.connectors.lines import BLOCK, Lines, encoding_that_keeps_ascii
-from teleporter_lab.errors import BadRecord
+from teleporter_lab.connectors.record_batches import is_batch, rows_of
+from teleporter_lab.errors import BadRecord, ConnectorError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -45,9 +47,19 @@ class FileSourceOptions(Options):
     len: int | None = Field(
         default=None, ge=1, description="Bytes from `offset` in which a record must begin; empty: to the end."
     )
+    types: dict[str, TypeName] = Field(
+        default_factory=dict[str, TypeName],
+        description="Columns of JSON lines only: types of fields that the first 1,000 lines do not tell.",
+    )
     block_size: int = Field(default=65536, ge=1, le=BLOCK, description="Bytes of one record of the format blocks.")
 
     _encoding = field_validator("encoding")(encoding_that_keeps_ascii)
+
+    @model_validator(mode="after")
+    def _typed(self) -> FileSourceOptions:
+        if self.types and self.format != "jsonl":
+            raise ValueError("types may be given only with the format jsonl")
+        return self
 
 
 class FileSinkOptions(BatchOptions):
@@ -70,7 +82,7 @@ class FileSinkOptions(BatchOptions):
         return self
 
 
-class LineSource(FilesReader[Any]):
+class LineSource(FilesReader[list[Any]]):
     """Gives the lines that begin in the byte range `offset`, `len` of each file; neighbouring ranges share no line."""
 
     def __init__(self, options: FileSourceOptions) -> None:
@@ -95,7 +107,7 @@ class LineSource(FilesReader[Any]):
         elif self._options.format != "bytes":
             lines.skip_byte_order_mark()
 
-    def some(self, lines: Lines, n: int) -> list[Any]:
+    def some(self, lines: Lines, n: int) -> list[Any] | None:
         while raw := self._in_range(lines, n):
             try:
                 records = self._meant(raw)
@@ -148,7 +160,7 @@ class LineSource(FilesReader[Any]):
         return raw
 
 
-class BlockSource(FilesReader[bytes]):
+class BlockSource(FilesReader[list[bytes]]):
     """Gives the bytes of the range `offset`, `len` of each file in blocks; the last one is shorter."""
 
     def __init__(self, options: FileSourceOptions) -> None:
@@ -172,20 +184,24 @@ class BlockSource(FilesReader[bytes]):
 
 
 class FileSink:
-    """Appends each record as a line. A batch is on the disk when `write` returns, as a whole or not at all."""
+    """Appends each record as a line. A batch is on the disk when `write` returns, as a whole or not at all.
+
+    Takes columns with the format jsonl, where a row is an object.
+    """
 
     def __init__(self, options: FileSinkOptions) -> None:
         self._options = options
         self._delimiter = options.delimiter.encode(options.encoding)
         self._file = AppendFile(options.path, self._delimiter, self._complete)
         self._json = msgspec.json.Encoder()
+        self.columnar = options.format == "jsonl"
         self._records = 0
 
     def open(self) -> None:
         self._file.open()
 
     def write(self, records: Sequence[Any]) -> None:
-        if not records:
+        if not len(records):
             return
         lines = self._encoded(records)
         data = self._delimiter.join((*lines, b""))
@@ -210,7 +226,7 @@ class FileSink:
         wanted, path = self._options.format, self._options.path
         try:
             if wanted == "jsonl":
-                return list(map(self._json.encode, records))
+                return list(map(self._json.encode, rows_of(records) if is_batch(records) else records))
             if wanted == "bytes":
                 return list(map(_as_bytes, records))
             return [str.encode(record, self._options.encoding) for record in records]
@@ -228,6 +244,17 @@ def _source(options: FileSourceOptions, _: object) -> LineSource | BlockSource:
     return BlockSource(options) if options.format == "blocks" else LineSource(options)
 
 
+def _columns(options: FileSourceOptions, _: object) -> LineSource:
+    from teleporter_lab.connectors.json_columns import JsonColumns
+
+    if options.format != "jsonl":
+        raise ConnectorError(
+            f"A file source gives columns with the format jsonl only, not with {options.format}; CSV and Parquet files "
+            "have the categories csv and parquet."
+        )
+    return JsonColumns(options)
+
+
 def _sink(options: FileSinkOptions, _: object) -> FileSink:
     return FileSink(options)
 
@@ -242,10 +269,12 @@ class FileConnector(Connector):
         _source,
         guarantee="Resumes at the exact byte behind any record, as long as the files are only appended to.",
         blocking=True,
+        columnar=_columns,
     )
     sink = Spec(
         FileSinkOptions,
         _sink,
         guarantee="A batch is synced to the disk before it counts as written; a batch written again is there twice.",
         blocking=True,
+        columnar=_sink,
     )

@@ -8,13 +8,17 @@ from __future__ import annotations
 import glob
 import os
 from abc import ABC, abstractmethod
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from teleporter_lab.connectors.base import position_field
 from teleporter_lab.connectors.lines import Lines
 from teleporter_lab.errors import AddressUnreachable, ConnectorError
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from collections.abc import Sized
+
+C = TypeVar("C", bound="Sized")
+"""What a read gives: a list of records, or a batch of columns."""
 
 
 def find(pattern: str) -> list[str]:
@@ -31,7 +35,22 @@ def find(pattern: str) -> list[str]:
     return found
 
 
-class FilesReader(ABC, Generic[T]):
+def find_from(pattern: str, position: Any) -> tuple[list[str], bool]:
+    """The files that are left to read after `position`, and whether the first of them is the one it is in.
+
+    A file of a pattern that is not there any more was read: the next one follows, from its start. Raises ConnectorError
+    for a position in another file.
+    """
+    files = find(pattern)
+    if position is None:
+        return files, False
+    reached = position_field(position, "file", str, "a file", default=files[0])
+    if reached not in files and not glob.has_magic(pattern):
+        raise ConnectorError(f"The position is one of {reached}, not of {pattern}; reset it to read that file.")
+    return [path for path in files if path >= reached], reached in files
+
+
+class FilesReader(ABC, Generic[C]):
     """Walks over the files of a pattern in sorted order.
 
     Position: `{"file": path, "offset": byte}` just behind the last record given, exact after every record. A bad record
@@ -51,8 +70,8 @@ class FilesReader(ABC, Generic[T]):
         """Gets a file ready for the records from `offset` on; 0 is the start of the file."""
 
     @abstractmethod
-    def some(self, lines: Lines, n: int) -> list[T]:
-        """1 to `n` records; `[]` at the end of the file.
+    def some(self, lines: Lines, n: int) -> C | None:
+        """1 to `n` records; none, or None, at the end of the file.
 
         Raises BadRecord only when the next record is a bad one, and has passed it then.
         """
@@ -62,17 +81,13 @@ class FilesReader(ABC, Generic[T]):
         return {"file": lines.path, "offset": lines.offset}
 
     def open(self, position: Any) -> None:
-        files = find(self._pattern)
-        offset = 0
-        if position is not None:
-            reached = position_field(position, "file", str, "a file", default=files[0])
-            offset = position_field(position, "offset", int, "a file") if reached in files else self._gone(reached)
-            files = [path for path in files if path >= reached]
+        files, resumed = find_from(self._pattern, position)
+        offset = position_field(position, "offset", int, "a file") if resumed else 0
         self._position = position
         self._files = files
         self._next(offset)
 
-    def read(self, n: int) -> list[T] | None:
+    def read(self, n: int) -> C | None:
         while (lines := self._lines or self._next(0)) is not None:
             records = self.some(lines, n)
             self._position = self.mark(lines)
@@ -109,11 +124,3 @@ class FilesReader(ABC, Generic[T]):
             self._lines = lines
             self._files.pop(0)
         return self._lines
-
-    def _gone(self, reached: str) -> int:
-        """The file of the position is not there any more: the next one of a pattern follows, from its start."""
-        if not glob.has_magic(self._pattern):
-            raise ConnectorError(
-                f"The position is one of {reached}, not of {self._pattern}; reset it to read that file."
-            )
-        return 0

@@ -5,13 +5,15 @@ Owns reading in blocks and the bound on memory. Refuses to know what a line mean
 
 from __future__ import annotations
 
+import codecs
 import os
+from itertools import accumulate
 from typing import TYPE_CHECKING, BinaryIO
 
 from teleporter_lab.errors import AddressUnreachable, BadRecord, ConnectorError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 BLOCK = 1 << 20
 """Bytes read at a time."""
@@ -31,9 +33,22 @@ def encoding_that_keeps_ascii(name: str) -> str:
     return name
 
 
+def is_utf8(encoding: str) -> bool:
+    """Whether text of that encoding is UTF-8 as it stands."""
+    return codecs.lookup(encoding).name in ("utf-8", "ascii")
+
+
 def unreachable(path: str, error: OSError) -> AddressUnreachable:
     """The error for a file that cannot be opened, read or written."""
     return AddressUnreachable(f"The file {path} cannot be used: {error.strerror or error}.")
+
+
+def offsets(lines: Sequence[bytes], begin: int, delimiter: int, end: int) -> list[int]:
+    """The byte behind each of `lines`, from `begin` on; `end` is that of the last one, which may have no delimiter."""
+    behind = list(accumulate(map(delimiter.__add__, map(len, lines)), initial=begin))[1:]
+    if behind:
+        behind[-1] = end
+    return behind
 
 
 class Lines:

@@ -12,8 +12,10 @@ from pydantic import Field, StringConstraints, model_validator
 
 from teleporter_lab.config.secret import Secret
 from teleporter_lab.connectors.base import BatchOptions, Connector, Options, Spec, address_of
+from teleporter_lab.connectors.csv_values import TypeName
 
 if TYPE_CHECKING:
+    from teleporter_lab.connectors.sql_columns import Fetch, SqlColumnPages, SqlColumnRows
     from teleporter_lab.connectors.sql_database import Database
     from teleporter_lab.connectors.sql_sink import SqlSink
     from teleporter_lab.connectors.sql_source import SqlPages, SqlRows
@@ -38,6 +40,10 @@ class SqlAddressOptions(Options):
         default_factory=dict[PragmaName, PragmaValue],
         description="SQLite only: settings of each connection beside journal_mode WAL and busy_timeout 10000.",
     )
+    adbc: bool = Field(
+        default=False,
+        description="SQLite only: read columns by ADBC, twice as fast, if nothing else in this process uses the file.",
+    )
 
 
 class SqlSourceOptions(Options):
@@ -49,7 +55,16 @@ class SqlSourceOptions(Options):
         min_length=1,
         description="A column that is unique and never null: read page by page, in its order.",
     )
-    page_size: int = Field(default=2000, ge=1, le=1_000_000, description="Rows of a page, which is held in memory.")
+    page_size: int = Field(
+        default=2000,
+        ge=1,
+        le=1_000_000,
+        description="Rows of a page, which is held in memory; of columns 20,000 if empty.",
+    )
+    types: dict[str, TypeName] = Field(
+        default_factory=dict[str, TypeName],
+        description="Columns only: types that the database does not tell or that should be others, by column.",
+    )
 
 
 class SqlSinkOptions(BatchOptions):
@@ -94,6 +109,25 @@ def _source(options: SqlSourceOptions, address: object) -> SqlPages | SqlRows:
     return SqlPages(options, database) if options.key else SqlRows(options, database)
 
 
+def _columns(options: SqlSourceOptions, address: object) -> SqlColumnPages | SqlColumnRows:
+    from teleporter_lab.connectors.sql_columns import SqlColumnPages, SqlColumnRows
+    from teleporter_lab.connectors.sql_database import Database
+
+    database = address_of(Database, address, SqlConnector.category)
+    fetch = _fetch(options, database)
+    return SqlColumnPages(options, database, fetch) if options.key else SqlColumnRows(options, database, fetch)
+
+
+def _fetch(options: SqlSourceOptions, database: Database) -> Fetch:
+    if database.adbc:
+        from teleporter_lab.connectors.sql_adbc import AdbcFetch
+
+        return AdbcFetch(options, database)
+    from teleporter_lab.connectors.sql_rows_to_columns import DriverFetch
+
+    return DriverFetch(options, database)
+
+
 def _sink(options: SqlSinkOptions, address: object) -> SqlSink:
     from teleporter_lab.connectors.sql_database import Database
     from teleporter_lab.connectors.sql_sink import SqlSink
@@ -117,6 +151,7 @@ class SqlConnector(Connector):
             "unique columns it resumes by the number of rows, otherwise it starts over."
         ),
         blocking=True,
+        columnar=_columns,
     )
     sink = Spec(
         SqlSinkOptions,
@@ -126,4 +161,5 @@ class SqlConnector(Connector):
             "insert adds its rows again, or fails where a unique index forbids it."
         ),
         blocking=True,
+        columnar=_sink,
     )

@@ -17,6 +17,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlch
 
 from teleporter_lab.config.secret import MASK
 from teleporter_lab.connectors.base import missing_driver
+from teleporter_lab.connectors.sqlite_file import connection_to
 from teleporter_lab.errors import AddressUnreachable, ConnectorError, MissingDriver
 
 if TYPE_CHECKING:
@@ -43,14 +44,27 @@ class Database:
 
     def __init__(self, options: SqlAddressOptions) -> None:
         self._url = _url(options)
-        self._file = _file(self._url)
-        self._engine = _engine(self._url, options.pool_size)
-        if self._file is not None:
-            _set_pragmas(self._engine, {**PRAGMAS, **options.pragmas})
+        self.file = _file(self._url)
+        """The path of a SQLite database; None for another one."""
+        self.pragmas = {**PRAGMAS, **options.pragmas}
+        self.adbc = options.adbc if self.file is not None else self._url.get_backend_name() == "postgresql"
+        """Whether columns are read by ADBC."""
+        self._engine = _engine(self._url, self.file, options.pool_size)
+        if self.file is not None:
+            _set_pragmas(self._engine, self.pragmas)
 
     @property
     def engine(self) -> Engine:
         return self._engine
+
+    @property
+    def backend(self) -> str:
+        """The kind of database, `sqlite` or `postgresql` for instance."""
+        return self._url.get_backend_name()
+
+    def libpq_uri(self) -> str:
+        """The address of a PostgreSQL database for its own client library, with the password in it."""
+        return self._url.set(drivername="postgresql").render_as_string(hide_password=False)
 
     def acquire(self) -> Connection:
         """An open connection, the caller's to close. Raises AddressUnreachable."""
@@ -83,8 +97,8 @@ class Database:
 
     def must_exist(self) -> None:
         """Raises AddressUnreachable for a SQLite file that is not there, which connecting would make."""
-        if self._file is not None and not os.path.isfile(self._file):
-            raise AddressUnreachable(f"The database file {self._file} is not there.")
+        if self.file is not None and not os.path.isfile(self.file):
+            raise AddressUnreachable(f"The database file {self.file} is not there.")
 
     async def check(self) -> None:
         """Connects and asks. A SQLite file may still be missing if its folder is there."""
@@ -100,23 +114,31 @@ class Database:
         return {"in_use": _count(pool, "checkedout"), "idle": _count(pool, "checkedin")}
 
     def __repr__(self) -> str:
-        if self._file is not None:
-            return f"sqlite:///{self._file}"
+        if self.file is not None:
+            return f"sqlite:///{self.file}"
         url = self._url
         return URL.create(url.get_backend_name(), None, None, url.host, url.port, url.database).render_as_string()
 
     def _ping(self) -> None:
-        if self._file is not None and not os.path.exists(self._file):
-            folder = os.path.dirname(os.path.abspath(self._file))
+        if self.file is not None and not os.path.exists(self.file):
+            folder = os.path.dirname(os.path.abspath(self.file))
             if not os.path.isdir(folder):
                 raise AddressUnreachable(f"The folder {folder} of the database file is not there.")
             return
+        if self.adbc and self.file is not None:
+            from teleporter_lab.connectors.sql_adbc import ping
+
+            return ping(self)
         with self.connect("a SELECT") as connection:
             connection.exec_driver_sql("SELECT 1")
 
     def _reason(self, error: SQLAlchemyError) -> str:
         """The first line of what the driver said, without secrets."""
         said = str(error.orig if isinstance(error, DBAPIError) else error).strip() or type(error).__name__
+        return self.line(said)
+
+    def line(self, said: str) -> str:
+        """The first line of what somebody said, as the end of a sentence, without secrets."""
         line = said.splitlines()[0][:300].rstrip(".")
         for secret in _secrets(self._url):
             line = line.replace(secret, MASK)
@@ -146,9 +168,10 @@ def _file(url: URL) -> str | None:
     return url.database.removeprefix("file:")
 
 
-def _engine(url: URL, pool_size: int) -> Engine:
-    sqlite = url.get_backend_name() == "sqlite"
-    arguments: dict[str, Any] = {"connect_args": {"check_same_thread": False}} if sqlite else {"pool_pre_ping": True}
+def _engine(url: URL, file: str | None, pool_size: int) -> Engine:
+    arguments: dict[str, Any] = {"pool_pre_ping": True}
+    if file is not None:
+        arguments = {"connect_args": {"check_same_thread": False, "factory": connection_to(file)}}
     try:
         if url.get_dialect().is_async:
             raise ConnectorError(

@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import inspect
 
-from teleporter_lab.connectors.columns import Columns
+from teleporter_lab.connectors.columns import Columns, Row
+from teleporter_lab.connectors.record_batches import cells_of, is_batch, of_batch, selected
 from teleporter_lab.connectors.sql_dialect import Statement, bindable, statement
 from teleporter_lab.errors import BadRecord, ConnectorError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from teleporter_lab.connectors.record_batches import Batch
     from teleporter_lab.connectors.sql import SqlSinkOptions
     from teleporter_lab.connectors.sql_database import Database
+    from teleporter_lab.connectors.sql_ingest import Ingest
 
 
 @dataclass(frozen=True)
@@ -30,13 +33,19 @@ class Plan:
 
 
 class SqlSink:
-    """Writes a batch in one transaction; if it fails nothing is stored. Of the same key twice the last one wins."""
+    """Writes a batch in one transaction; if it fails nothing is stored. Of the same key twice the last one wins.
+
+    Takes lists of records and batches of columns. PostgreSQL gets columns as they are, others row by row.
+    """
+
+    columnar = True
 
     def __init__(self, options: SqlSinkOptions, database: Database) -> None:
         self._options = options
         self._database = database
         self._known: dict[str, None] = {}
         self._plan: Plan | None = None
+        self._ingest: Ingest | None = None
         self._records = 0
 
     def open(self) -> None:
@@ -51,22 +60,41 @@ class SqlSink:
             self._plan = self._planned(Columns(wanted, options.table, exact=False))
 
     def write(self, records: Sequence[Any]) -> None:
-        if not records:
+        if not len(records):
             return
         table = self._options.table
-        plan = self._plan or self._planned(Columns.of(records[0], table))
-        rows = plan.columns.rows(records)
+        if is_batch(records):
+            plan = self._plan or self._planned(of_batch(records, table))
+            self._store_batch(plan, selected(records, plan.columns, table))
+        else:
+            plan = self._plan or self._planned(Columns.of(records[0], table))
+            self._store(plan, plan.columns.rows(records))
+        self._plan = plan
+        self._records += len(records)
+
+    def close(self) -> None:
+        """Lets go of the connection that columns took; the others are the address's."""
+        if self._ingest is not None:
+            self._ingest.close()
+            self._ingest = None
+
+    def _store(self, plan: Plan, rows: list[Row]) -> None:
+        table = self._options.table
         rows = bindable(self._database.engine.dialect.name, rows, plan.columns.names, table)
         try:
             with self._database.begin(f"the batch for {table}, of which nothing is stored") as connection:
                 connection.exec_driver_sql(plan.statement.text, plan.statement.parameters(rows))
         except (OverflowError, ValueError) as error:
             raise BadRecord(f"A record of the batch for {table} has a value that cannot be kept: {error}.") from error
-        self._plan = plan
-        self._records += len(records)
 
-    def close(self) -> None:
-        """Nothing to let go of: the connections are the address's."""
+    def _store_batch(self, plan: Plan, batch: Batch) -> None:
+        if self._database.backend != "postgresql":
+            return self._store(plan, list(zip(*cells_of(batch), strict=True)))
+        if self._ingest is None:
+            from teleporter_lab.connectors.sql_ingest import Ingest
+
+            self._ingest = Ingest(self._options, self._database)
+        self._ingest.write(batch)
 
     def statistics(self) -> dict[str, int]:
         """Records written since it was made."""

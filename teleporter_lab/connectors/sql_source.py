@@ -41,7 +41,7 @@ class SqlPages:
         self._key = cast("str", options.key)
         self._size = options.page_size
         self._database = database
-        self._first, self._next = _statements(options.query, self._key)
+        self._first, self._next = statements(options.query, self._key)
         self._names: tuple[str, ...] = ()
         self._page: Sequence[Sequence[Any]] = ()
         self._index = 0
@@ -51,7 +51,7 @@ class SqlPages:
 
     def open(self, position: Any) -> None:
         self._database.must_exist()
-        self._position = None if position is None else {"key": _key(position)}
+        self._position = None if position is None else {"key": key_of(position)}
 
     def read(self, n: int) -> list[dict[str, Any]] | None:
         if self._index >= len(self._page):
@@ -86,7 +86,7 @@ class SqlPages:
                 result = connection.execute(self._first, wanted)
             else:
                 result = connection.execute(self._next, {**wanted, "after": self._position["key"]})
-            self._names = _names(result)
+            self._names = names_of(result)
             page = result.fetchall()
         self._check(page)
         self._more = len(page) > self._size
@@ -127,7 +127,7 @@ class SqlRows:
         try:
             streaming = self._connection.execution_options(stream_results=True, max_row_buffer=self._buffer)
             self._result = streaming.exec_driver_sql(self._query)
-            self._names = _names(self._result)
+            self._names = names_of(self._result)
         except SQLAlchemyError as error:
             raise self._database.refused("the query", error) from error
         while self._row < skip and (passed := self._fetch(min(skip - self._row, self._buffer))):
@@ -146,9 +146,12 @@ class SqlRows:
         return {"row": self._row} if self._ordered else None
 
     def close(self) -> None:
+        if self._result is not None:
+            self._result.close()
+            self._result = None
         if self._connection is not None:
             self._connection.close()
-            self._connection = self._result = None
+            self._connection = None
 
     def statistics(self) -> dict[str, int]:
         """Rows read, those passed over on resume included."""
@@ -171,9 +174,14 @@ def ordered(query: str) -> bool:
     return bool(_ORDER.search(bare))
 
 
-def _statements(query: str, key: str) -> tuple[Select[Any], Select[Any]]:
+def stripped(query: str) -> str:
+    """`query` without what ends a statement, to be put into another one."""
+    return query.rstrip("; \t\r\n")
+
+
+def statements(query: str, key: str) -> tuple[Select[Any], Select[Any]]:
     """The first page, and a page behind the key `:after`."""
-    inner = query.rstrip("; \t\r\n").replace(":", "\\:")
+    inner = stripped(query).replace(":", "\\:")
     by: ColumnElement[Any] = column(key)
     page: Select[Any] = select(cast("ColumnElement[Any]", literal_column("*"))).select_from(
         text(f"({inner}\n) AS page")
@@ -182,16 +190,23 @@ def _statements(query: str, key: str) -> tuple[Select[Any], Select[Any]]:
     return page, page.where(by > bindparam("after"))
 
 
-def _key(position: Any) -> Any:
+def key_of(position: Any) -> Any:
+    """The key of a committed position. Raises ConnectorError when it is none of a reader by key."""
     key = cast("dict[str, Any]", position).get("key") if isinstance(position, dict) else None
     if type(key) not in KEY_TYPES:
         raise ConnectorError(f'{position!r} is no position of a query by key: that is {{"key": number or text}}.')
     return key
 
 
-def _names(result: CursorResult[Any]) -> tuple[str, ...]:
+def names_of(result: CursorResult[Any]) -> tuple[str, ...]:
+    """The columns of a result. Raises ConnectorError when one stands twice."""
     names = tuple(result.keys())
+    distinct(names)
+    return names
+
+
+def distinct(names: Sequence[str]) -> None:
+    """Raises ConnectorError when a query gives a column twice."""
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ConnectorError(f"The query gives the column {twice[0]} twice; name them apart with AS.")
-    return names

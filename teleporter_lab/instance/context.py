@@ -5,7 +5,7 @@ Owns the calls a user writes (`s.source`, `s.sink`). Refuses to open anything: i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from teleporter_lab.errors import LogicError
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from teleporter_lab.config.key import Key
     from teleporter_lab.engine.graph import Sink, Source
 
+F = TypeVar("F")
+
 
 class StreamContext:
     """The `s` of `def orders(s)`."""
@@ -23,7 +25,7 @@ class StreamContext:
         self,
         key: Key,
         arguments: Mapping[str, Any],
-        sources: Mapping[str, Callable[[], Source[Any]]],
+        sources: Mapping[str, Callable[[bool], Source[Any]]],
         sinks: Mapping[str, Callable[[], Sink[Any, None]]],
     ) -> None:
         self.key = key
@@ -35,22 +37,24 @@ class StreamContext:
         self.used: list[str] = []
         """Names of the sources the logic asked for, in order."""
 
-    def source(self, name: str) -> Source[Any]:
+    def source(self, name: str, *, columnar: bool = False) -> Source[Any]:
         """What the config at `/source/<this stream>/<name>` describes, with acks and a kill switch built in.
 
-        Raises LogicError for a name that is not there, or that was asked for twice.
+        With `columnar` its records come as columns, in pyarrow RecordBatches. Raises LogicError for a name that is not
+        there or that was asked for twice, ConnectorError where the connector has no columns.
         """
         make = self._named("source", name, self._sources)
         if name in self.used:
             raise LogicError(f"{self.key} uses the source {name!r} twice; use also_to or broadcast to split one.")
+        made = make(columnar)
         self.used.append(name)
-        return make()
+        return made
 
     def sink(self, name: str) -> Sink[Any, None]:
         """What the config at `/sink/<this stream>/<name>` describes. Raises LogicError for a name that is not there."""
         return self._named("sink", name, self._sinks)()
 
-    def _named(self, kind: str, name: str, among: Mapping[str, Callable[[], Any]]) -> Callable[[], Any]:
+    def _named(self, kind: str, name: str, among: Mapping[str, F]) -> F:
         if name not in among:
             known = ", ".join(sorted(among)) or "none"
             raise LogicError(

@@ -49,6 +49,8 @@ class Running:
         self._switch = KillSwitch()
         self._addresses: dict[str, Address] = {}
         self._committers: dict[str, Committer] = {}
+        self._columnar = False
+        """The logic has asked for columns."""
         self.stopped = asyncio.Event()
         """Set when the run was asked to end."""
 
@@ -128,23 +130,27 @@ class Running:
         graph = build_graph(self._plan.logic, context, str(documents.key))
         return graph if context.used else graph.stopped_by(self._switch)
 
-    def _source_maker(self, name: str, committed: Committed) -> Callable[[], Source[Any]]:
+    def _source_maker(self, name: str, committed: Committed) -> Callable[[bool], Source[Any]]:
         key, node = self._plan.documents.sources[name]
 
-        def make() -> Source[Any]:
+        def make(columnar: bool) -> Source[Any]:
+            source = self._read(name, node, committed, columnar)
             ack = self._ack(name)
             window = AckWindow(ack.cache_size, ack.channel_size)
             self._committers[name] = Committer(self._services.link, key, window, committed, self._epoch)
-            return self._read(name, node, committed).source_ack(window).kill_switch(self._switch)
+            return source.source_ack(window).kill_switch(self._switch)
 
         return make
 
-    def _read(self, name: str, node: SourceNode, committed: Committed) -> Source[Any]:
-        spec = self._services.registry.get(node.category).spec("source")
+    def _read(self, name: str, node: SourceNode, committed: Committed, columnar: bool) -> Source[Any]:
+        registry = self._services.registry
+        spec = registry.get(node.category).spec("source")
+        make = registry.columnar_source(node.category) if columnar else spec.make
+        self._columnar = self._columnar or columnar
         client = parse_block(spec.model, node.client, ("client",))
         address = self._addresses.get(f"source/{name}")
         read = read_from_blocking if spec.blocking else read_from
-        return read(f"{node.category}({name})", lambda: spec.make(client, address), committed.position)
+        return read(f"{node.category}({name})", lambda: make(client, address), committed.position)
 
     def _sink_maker(self, name: str) -> Callable[[], Sink[Any, None]]:
         _, node = self._plan.documents.sinks[name]
@@ -154,9 +160,8 @@ class Running:
             client: Any = parse_block(spec.model, node.client, ("client",))
             address = self._addresses.get(f"sink/{name}")
             write = write_to_blocking if spec.blocking else write_to
-            return write(
-                f"{node.category}({name})", lambda: spec.make(client, address), client.batch_size, client.batch_time
-            )
+            size = client.batch_of(self._columnar and spec.columnar is not None)
+            return write(f"{node.category}({name})", lambda: spec.make(client, address), size, client.batch_time)
 
         return make
 

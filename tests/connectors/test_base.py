@@ -43,6 +43,11 @@ class Thief(Connector):
     aliases = ("csv",)
 
 
+class SinkOnly(Connector):
+    category = "sinkOnly"
+    sink = Spec(OtherOptions, lambda options, address: (options, address), columnar=lambda options, address: None)
+
+
 def place(name: str, found: Any) -> Place:
     return Place(name, f"package:{name}", lambda: found)
 
@@ -110,6 +115,7 @@ def test_a_connector_of_another_package_is_one_class_and_one_entry_point() -> No
             "source": True,
             "sink": False,
             "needsAddress": False,
+            "columnar": [],
             "guarantees": {"source": "None at all."},
         }
     ]
@@ -157,6 +163,23 @@ def test_options_are_camel_case_and_refuse_what_they_do_not_know() -> None:
     with pytest.raises(ValidationError, match="Extra inputs are not permitted") as refused:
         BatchOptions.model_validate({"batchSice": "hunter2"})
     assert "hunter2" not in str(refused.value)
+
+
+def test_a_batch_of_columns_is_larger_unless_the_config_says_otherwise() -> None:
+    assert BatchOptions().batch_of(columnar=False) == 2000
+    assert BatchOptions().batch_of(columnar=True) == 16_384
+    assert BatchOptions(batch_size=2000).batch_of(columnar=True) == 2000
+
+
+def test_a_connector_without_columns_names_those_that_have_them() -> None:
+    registry = Registry.load()
+    assert callable(registry.columnar_source("csv"))
+    with pytest.raises(
+        ConnectorError, match=r"^A source of category memory gives no columns: .* one of csv, file, parquet, sql\.$"
+    ):
+        registry.columnar_source("memory")
+    with pytest.raises(UnknownConnector, match="has no source"):
+        Registry([place("sinkOnly", SinkOnly)]).columnar_source("sinkOnly")
 
 
 def test_a_missing_driver_says_how_to_install_it() -> None:

@@ -9,14 +9,14 @@ import pytest
 from teleporter_lab.config.key import Key
 from teleporter_lab.engine.stages.sinks import to_list
 from teleporter_lab.engine.stages.sources import iterate
-from teleporter_lab.errors import LogicError
+from teleporter_lab.errors import ConnectorError, LogicError
 from teleporter_lab.instance.context import StreamContext
 
 KEY = Key.parse("/stream/ns/task/s")
 
 
 def context(sources: tuple[str, ...] = (), sinks: tuple[str, ...] = ()) -> StreamContext:
-    made: dict[str, Any] = {name: (lambda name=name: iterate([name])) for name in sources}
+    made: dict[str, Any] = {name: (lambda columnar, name=name: iterate([(name, columnar)])) for name in sources}
     return StreamContext(KEY, {"size": 1}, made, dict.fromkeys(sinks, to_list))
 
 
@@ -46,6 +46,22 @@ def test_a_source_is_given_once() -> None:
     with pytest.raises(LogicError, match="uses the source 'rows' twice; use also_to or broadcast"):
         s.source("rows")
     assert s.used == ["rows"]
+
+
+def test_columns_are_asked_for_and_a_source_that_has_none_does_not_count_as_used() -> None:
+    asked: list[bool] = []
+
+    def make(columnar: bool) -> Any:
+        asked.append(columnar)
+        if columnar:
+            raise ConnectorError("It has none.")
+        return iterate([1])
+
+    s = StreamContext(KEY, {}, {"rows": make}, {})
+    with pytest.raises(ConnectorError, match="It has none"):
+        s.source("rows", columnar=True)
+    s.source("rows")
+    assert (asked, s.used) == ([True, False], ["rows"])
 
 
 def test_an_unknown_source_does_not_count_as_used() -> None:

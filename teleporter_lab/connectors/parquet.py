@@ -1,0 +1,123 @@
+"""Parquet files: the forms and the declaration.
+
+Owns the options. Refuses to import pyarrow, so that a form costs nothing; `parquet_source` and `parquet_sink` are
+imported when something is made.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field, model_validator
+
+from teleporter_lab.config.duration import Duration
+from teleporter_lab.connectors.base import BatchOptions, Connector, Options, Spec
+from teleporter_lab.connectors.csv_values import TypeName
+
+if TYPE_CHECKING:
+    from teleporter_lab.connectors.parquet_sink import ParquetSink
+    from teleporter_lab.connectors.parquet_source import ParquetColumns, ParquetRows
+
+Operation = Literal["==", "!=", "<", "<=", ">", ">=", "in", "not in"]
+Compression = Literal["zstd", "snappy", "gzip", "lz4", "none"]
+
+
+class Condition(Options):
+    """One thing that must hold for a row."""
+
+    column: str = Field(min_length=1, description="Column that is looked at; a null there holds no condition.")
+    is_: Operation = Field(alias="is", description="How its value compares; `in` takes a list.")
+    value: Any = Field(description="What it is compared with; dates and times as ISO text.")
+
+    @model_validator(mode="after")
+    def _listed(self) -> Condition:
+        listed: object = self.value
+        if (self.is_ in ("in", "not in")) != isinstance(listed, list):
+            raise ValueError("in and not in take a list as value, the others a single value")
+        return self
+
+
+class ParquetSourceOptions(Options):
+    """The `client` block of a parquet source."""
+
+    path: str = Field(
+        min_length=1, description="File, or pattern such as `/data/*.parquet`; files are read in sorted order."
+    )
+    columns: list[str] | None = Field(
+        default=None, min_length=1, description="Columns to read, in this order; empty: all of them."
+    )
+    filter: list[Condition] = Field(
+        default_factory=list[Condition],
+        description="Conditions that all must hold; row groups whose statistics exclude them are not read.",
+    )
+
+
+class ParquetSinkOptions(BatchOptions):
+    """The `client` block of a parquet sink."""
+
+    path: str = Field(min_length=1, description="Folder of the files; made when missing, the one above it is not.")
+    prefix: str = Field(
+        default="part", pattern=r"^[A-Za-z0-9_-]{1,100}$", description="What the names of the files begin with."
+    )
+    columns: list[str] | None = Field(
+        default=None,
+        min_length=1,
+        description="Fields to write, in this order; empty: those of the files there, else the first record.",
+    )
+    types: dict[str, TypeName] = Field(
+        default_factory=dict[str, TypeName],
+        description="Types of columns; the others have those of the files there, else of the first batch.",
+    )
+    compression: Compression = Field(default="zstd", description="How the columns are compressed.")
+    rows_per_file: int = Field(
+        default=1_000_000, ge=1, description="Rows of a file at most; a larger batch becomes several files."
+    )
+    batch_size: int = Field(
+        default=32_768, ge=1, le=1_000_000, description="Records written at a time, at most; each time makes a file."
+    )
+    batch_time: Duration = Field(
+        default=5.0, description="How long a record waits for its file to fill, e.g. `1.minutes`."
+    )
+
+
+def _rows(options: ParquetSourceOptions, _: object) -> ParquetRows:
+    from teleporter_lab.connectors.parquet_source import ParquetRows
+
+    return ParquetRows(options)
+
+
+def _columns(options: ParquetSourceOptions, _: object) -> ParquetColumns:
+    from teleporter_lab.connectors.parquet_source import ParquetColumns
+
+    return ParquetColumns(options)
+
+
+def _sink(options: ParquetSinkOptions, _: object) -> ParquetSink:
+    from teleporter_lab.connectors.parquet_sink import ParquetSink
+
+    return ParquetSink(options)
+
+
+class ParquetConnector(Connector):
+    """Parquet files on this machine."""
+
+    category = "parquet"
+    description = "Parquet files on the machine of the instance, read by row groups and written as complete files."
+    extra = "arrow"
+    source = Spec(
+        ParquetSourceOptions,
+        _rows,
+        guarantee="Resumes at the exact row of a row group, as long as the files stay what they are.",
+        blocking=True,
+        columnar=_columns,
+    )
+    sink = Spec(
+        ParquetSinkOptions,
+        _sink,
+        guarantee=(
+            "A batch is in complete, synced files before it counts as written, or in none; a batch written again is "
+            "there twice."
+        ),
+        blocking=True,
+        columnar=_sink,
+    )
