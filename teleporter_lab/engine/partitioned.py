@@ -12,14 +12,13 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from teleporter_lab.engine.ahead import Ahead
+from teleporter_lab.engine.awaited import Failed, mended
 from teleporter_lab.engine.chunk import Chunk, join
 from teleporter_lab.engine.failure import FAILURES
-from teleporter_lab.engine.lone_call import LEFT_OUT, PUT_ASIDE, Missing
+from teleporter_lab.engine.lone_call import Missing
 from teleporter_lab.engine.reservoir import rouse
 from teleporter_lab.engine.stage import Through, close_each
 from teleporter_lab.engine.stages.transform import Calling
-from teleporter_lab.engine.supervision import Action, supervise
-from teleporter_lab.engine.trials import own_failure
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable, Iterator
@@ -46,15 +45,6 @@ class Keyed(Calling[A, "tuple[A, Hashable]"]):
             key = key_of(element)
             hash(key)
             add((element, key))
-
-
-class _Failed:
-    """The result of an element that ends the stream."""
-
-    __slots__ = ("error",)
-
-    def __init__(self, error: Exception) -> None:
-        self.error = error
 
 
 class _Lane:
@@ -99,7 +89,7 @@ class _Batch:
         """How many of the next `n` results are there before one that is not, or a failure."""
         count = 0
         for result in self.results[self.given : self.given + n]:
-            if result is _WORKING or isinstance(result, _Failed):
+            if result is _WORKING or isinstance(result, Failed):
                 break
             count += 1
         return count
@@ -174,7 +164,7 @@ class Partitioned(Through["tuple[A, Hashable]", B], Generic[A, B]):
     def _emit(self, n: int) -> Chunk[B] | None:
         """A chunk of finished elements; None when nothing is left of them, or after a failure."""
         first = self._order[0].first
-        if isinstance(first, _Failed):
+        if isinstance(first, Failed):
             self._failure = first.error
             self._order[0].nack(first.error)
             return None
@@ -257,24 +247,7 @@ class Partitioned(Through["tuple[A, Hashable]", B], Generic[A, B]):
         try:
             return await self._function(element)
         except FAILURES as error:
-            failed = own_failure(error)
-        result: Any = None
-
-        async def again() -> None:
-            nonlocal result
-            try:
-                result = await self._function(element)
-            except FAILURES as error:
-                failure = own_failure(error)
-                raise failure from failure.__cause__
-
-        try:
-            action = await supervise(self._m, self._name, again, element, failed)
-        except Exception as final:  # noqa: BLE001 - raised in its place by pull
-            return _Failed(final)
-        if action is Action.RETRY:
-            return result
-        return PUT_ASIDE if action is Action.DEAD_LETTER else LEFT_OUT
+            return await mended(self._m, self._name, self._function, element, error)
 
     async def on_close(self) -> None:
         await close_each(self._end_workers, self._ahead.close)

@@ -13,10 +13,11 @@ from operator import length_hint
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from teleporter_lab.engine.ahead import Ahead
+from teleporter_lab.engine.awaited import Failed, mended
 from teleporter_lab.engine.chunk import Chunk, join
-from teleporter_lab.engine.failure import FAILURES, cancel_requested, failure_of
+from teleporter_lab.engine.failure import FAILURES
+from teleporter_lab.engine.lone_call import LEFT_OUT, PUT_ASIDE
 from teleporter_lab.engine.stage import Stage, Through, close_each
-from teleporter_lab.engine.supervision import Action, supervise
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -30,17 +31,6 @@ WINDOW = 1024
 """Elements a pool may hold, waiting, in work or finished."""
 
 _WORKING: Any = object()
-_SKIPPED: Any = object()
-_ASIDE: Any = object()
-
-
-class _Failed:
-    """The result of an element that ends the stream."""
-
-    __slots__ = ("error",)
-
-    def __init__(self, error: Exception) -> None:
-        self.error = error
 
 
 class _Batch:
@@ -67,9 +57,9 @@ class _Batch:
                 token.retain()
         data = results
         if self.skips:
-            data = [value for value in results if value is not _SKIPPED and value is not _ASIDE]
+            data = [value for value in results if value is not LEFT_OUT and value is not PUT_ASIDE]
             if self._tokens and len(data) < len(results):
-                aside = sum(value is _ASIDE for value in results)
+                aside = sum(value is PUT_ASIDE for value in results)
                 self._tokens[-1].account("skipped", len(results) - len(data) - aside)
                 self._tokens[-1].account("dead_lettered", aside)
         chunk = Chunk(data, self._tokens)
@@ -225,26 +215,11 @@ class _Pool(Through[A, B], Generic[A, B]):
             self.queue.popleft()
 
     async def mend(self, batch: _Batch, element: A, error: BaseException) -> Any:
-        """The result of an element whose first try failed."""
-        result: Any = None
-
-        async def again() -> None:
-            nonlocal result
-            try:
-                result = await self._function(element)
-            except FAILURES as error:
-                failed = _own(error)
-                raise failed from failed.__cause__
-
-        try:
-            action = await supervise(self._m, self._name, again, element, _own(error))
-        except Exception as final:  # noqa: BLE001 - raised in its place by pull
-            batch.fails = True
-            return _Failed(final)
-        if action is Action.RETRY:
-            return result
-        batch.skips = True
-        return _SKIPPED if action is Action.RESUME else _ASIDE
+        """The result of an element whose first try failed, or a mark for it."""
+        result = await mended(self._m, self._name, self._function, element, error)
+        batch.fails = batch.fails or isinstance(result, Failed)
+        batch.skips = batch.skips or result is LEFT_OUT or result is PUT_ASIDE
+        return result
 
     async def on_close(self) -> None:
         await close_each(self._end_workers, self._ahead.close)
@@ -254,13 +229,6 @@ class _Pool(Through[A, B], Generic[A, B]):
             worker.cancel()
         if self._workers:
             await asyncio.wait(self._workers)
-
-
-def _own(error: BaseException) -> Exception:
-    """The element's error; raises a cancellation that is meant for the worker."""
-    if isinstance(error, asyncio.CancelledError) and cancel_requested():
-        raise error
-    return failure_of(error)
 
 
 class MapAsync(_Pool[A, B]):
@@ -297,7 +265,7 @@ class MapAsync(_Pool[A, B]):
     def failed(self) -> tuple[_Batch, Exception] | None:
         batch = self._order[0]
         result = batch.results[self._out]
-        return (batch, result.error) if isinstance(result, _Failed) else None
+        return (batch, result.error) if isinstance(result, Failed) else None
 
     def releasable(self) -> bool:
         return bool(self._order) and self._order[0].results[self._out] is not _WORKING
@@ -322,7 +290,7 @@ class MapAsync(_Pool[A, B]):
 def _finished(results: list[Any]) -> int:
     """How many of the first results are there and none a failure."""
     for i, result in enumerate(results):
-        if result is _WORKING or isinstance(result, _Failed):
+        if result is _WORKING or isinstance(result, Failed):
             return i
     return len(results)
 
@@ -362,7 +330,7 @@ class MapAsyncUnordered(_Pool[A, B]):
             return None
         batch = self._ready[0]
         first = batch.results[0]
-        return (batch, first.error) if isinstance(first, _Failed) else None
+        return (batch, first.error) if isinstance(first, Failed) else None
 
     def releasable(self) -> bool:
         return bool(self._ready)

@@ -9,7 +9,7 @@ import pytest
 
 from teleporter_lab.engine.ack import AckWindow
 from teleporter_lab.engine.backoff import Backoff
-from teleporter_lab.engine.graph import Flow, flow
+from teleporter_lab.engine.graph import flow
 from teleporter_lab.engine.kill_switch import KillSwitch
 from teleporter_lab.engine.run import Runtime
 from teleporter_lab.engine.stages.restarting import restart_flow, restart_sink, restart_source
@@ -19,14 +19,10 @@ from teleporter_lab.engine.stages.writing import write_to
 from teleporter_lab.testing.clock import FakeClock
 from teleporter_lab.testing.laws import Witness, cut_off, drain_with_cuts
 from teleporter_lab.testing.probes import SinkProbe, SourceProbe, pulled
+from tests.engine.stages.restarts import AWAY, BACKOFF, bad, failing_once, in_time
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from teleporter_lab.engine.graph import Sink, Source
-
-BACKOFF = Backoff(1.0, 10.0, jitter=0.0)
-AWAY = OSError("away")
 
 
 class Probes:
@@ -44,37 +40,6 @@ class Probes:
     @property
     def closes(self) -> list[int]:
         return [probe.closes for probe in self.made]
-
-
-async def in_time(work: Any) -> tuple[Any, FakeClock]:
-    """The result of a graph in virtual time, and the clock."""
-    clock = FakeClock()
-    async with Runtime(clock) as runtime:
-        return await clock.run(work.run(runtime)), clock
-
-
-def _bad(x: Any) -> Any:
-    if x == 3:
-        raise OSError("away")
-    return x
-
-
-def failing_once(at: int) -> Callable[[], Flow[int, int]]:
-    """Makes flows of which the first fails on the element `at`."""
-    made: list[int] = []
-
-    def make() -> Flow[int, int]:
-        made.append(at)
-        first = len(made) == 1
-
-        def bad(x: int) -> int:
-            if first and x == at:
-                raise OSError("away")
-            return x
-
-        return flow(int).map(bad)
-
-    return make
 
 
 # ------------------------------------------------------------------------------------------------------------- sources
@@ -157,7 +122,7 @@ async def test_an_error_of_the_users_functions_fails_the_stream(name: str) -> No
         await in_time(restart_source(backoff, Probes([AWAY])).to(ignore()))
     assert caught.value.__cause__ is AWAY
     with pytest.raises(KeyError, match="mine"):
-        await in_time(single(3).to(restart_sink(backoff, lambda: flow().map(_bad).to(ignore()))))
+        await in_time(single(3).to(restart_sink(backoff, lambda: flow().map(bad).to(ignore()))))
 
 
 async def test_whoever_watches_is_told() -> None:
@@ -308,7 +273,7 @@ async def test_an_error_above_a_sink_fails_the_stream_and_so_does_the_last_of_it
     few = Backoff(1.0, 1.0, max_restarts=2)
     source = SourceProbe([[3]] * 5)
     with pytest.raises(OSError, match="away"):
-        await in_time(source.as_source().to(restart_sink(few, lambda: flow().map(_bad).to(ignore()))))
+        await in_time(source.as_source().to(restart_sink(few, lambda: flow().map(bad).to(ignore()))))
     assert (source.given, source.closes) == (3, 1)
 
 
@@ -319,7 +284,7 @@ async def test_a_side_task_of_a_sink_that_fails_restarts_it() -> None:
     def make() -> Sink[int, Any]:
         nonlocal calls
         calls += 1
-        side = foreach(_bad) if calls == 1 else ignore()
+        side = foreach(bad) if calls == 1 else ignore()
         return flow(int).also_to(side).to(foreach(stored.append))
 
     source = SourceProbe([[1], [3], [5], [6]])

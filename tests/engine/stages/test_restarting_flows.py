@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from teleporter_lab.engine.backoff import Backoff
-from teleporter_lab.engine.graph import Flow, flow
+from teleporter_lab.engine.graph import flow
 from teleporter_lab.engine.run import Runtime
 from teleporter_lab.engine.stages.restarting import restart_flow
 from teleporter_lab.engine.stages.sinks import ignore, to_list
@@ -16,45 +16,10 @@ from teleporter_lab.engine.stages.sources import failed, iterate
 from teleporter_lab.testing.clock import FakeClock
 from teleporter_lab.testing.laws import Witness, drain
 from teleporter_lab.testing.probes import END, SourceProbe, pulled
+from tests.engine.stages.restarts import AWAY, BACKOFF, bad, failing_once, in_time
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from teleporter_lab.engine.graph import Source
-
-BACKOFF = Backoff(1.0, 10.0, jitter=0.0)
-AWAY = OSError("away")
-
-
-async def in_time(work: Any) -> tuple[Any, FakeClock]:
-    """The result of a graph in virtual time, and the clock."""
-    clock = FakeClock()
-    async with Runtime(clock) as runtime:
-        return await clock.run(work.run(runtime)), clock
-
-
-def _bad(x: Any) -> Any:
-    if x == 3:
-        raise OSError("away")
-    return x
-
-
-def failing_once(at: int) -> Callable[[], Flow[int, int]]:
-    """Makes flows of which the first fails on the element `at`."""
-    made: list[int] = []
-
-    def make() -> Flow[int, int]:
-        made.append(at)
-        first = len(made) == 1
-
-        def bad(x: int) -> int:
-            if first and x == at:
-                raise OSError("away")
-            return x
-
-        return flow(int).map(bad)
-
-    return make
 
 
 async def wait_for(task: asyncio.Task[Any]) -> Any:
@@ -156,8 +121,8 @@ async def test_a_flow_that_ends_before_its_input() -> None:
 
 
 async def test_a_failure_after_the_last_element_is_one_like_others() -> None:
-    source = iterate([3]).via(restart_flow(BACKOFF, lambda: flow().map(_bad))).to(to_list())
+    source = iterate([3]).via(restart_flow(BACKOFF, lambda: flow().map(bad))).to(to_list())
     assert (await in_time(source))[0] == []
     few = Backoff(1.0, 1.0, max_restarts=0)
     with pytest.raises(OSError, match="away"):
-        await in_time(iterate([3]).via(restart_flow(few, lambda: flow().map(_bad))).to(to_list()))
+        await in_time(iterate([3]).via(restart_flow(few, lambda: flow().map(bad))).to(to_list()))
