@@ -235,6 +235,14 @@ class Sink(Generic[In, M]):
     end: Callable[[Materializer, Stage[Any]], Terminal[M]]
     steps: tuple[Step, ...] = ()
 
+    def supervised_by(self, supervisor: Supervisor) -> Sink[In, M]:
+        """This sink, whose own failures `supervisor` decides about; those of its flow stay with the stream's."""
+
+        def end(m: Materializer, upstream: Stage[Any]) -> Terminal[M]:
+            return self.end(m.within(supervisor=supervisor), upstream)
+
+        return Sink(self.name, end, self.steps)
+
     def attach(self, m: Materializer, upstream: Stage[In]) -> Terminal[M]:
         return self.end(m, attached(self.steps, m, upstream))
 

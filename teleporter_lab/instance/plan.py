@@ -9,14 +9,17 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from teleporter_lab.config.rules import STREAM_ACTIONS, Rules
+from teleporter_lab.config.rules import PART_ACTIONS, STREAM_ACTIONS, Rules
 from teleporter_lab.errors import InvalidConfig, InvalidInput, Problem
 from teleporter_lab.instance.documents import DocumentReader, StreamDocuments
 from teleporter_lab.instance.logic import Logic, LogicCompiler, content_hash
 from teleporter_lab.rpc.messages import LinkAddress, LinkVariable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from teleporter_lab.config.key import Key
+    from teleporter_lab.config.rules import Action
     from teleporter_lab.connectors.base import Registry
     from teleporter_lab.engine.run import Runtime
     from teleporter_lab.instance.addresses import Addresses
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-PARTS = ("errorRules", "roller", "deadLetter")
+PARTS = ("roller", "deadLetter")
 """Fields of sources and sinks that are not carried out yet."""
 
 
@@ -51,6 +54,8 @@ class Plan:
     """The content hash of the template."""
     rules: Rules
     """What to do when the stream fails."""
+    parts: Mapping[Key, Rules]
+    """What to do when one of its sources or sinks does."""
 
     @property
     def key(self) -> Key:
@@ -67,7 +72,7 @@ async def prepare(services: Services, key: Key) -> Plan:
     Raises NotFound, InvalidConfig (all problems of all documents), TemplateError.
     """
     documents = await DocumentReader(services.link, services.registry).read(key)
-    rules = _rules(documents)
+    rules, parts = _rules(documents)
     for sentence in not_carried_out(documents):
         log.warning("%s", sentence)
     source = documents.template
@@ -77,7 +82,7 @@ async def prepare(services: Services, key: Key) -> Plan:
             services.link.tell(LinkAddress(services.instance, used))
         elif used.startswith("/variable/"):
             services.link.tell(LinkVariable(services.instance, used))
-    return Plan(documents, logic, content_hash(source), rules)
+    return Plan(documents, logic, content_hash(source), rules, parts)
 
 
 def not_carried_out(documents: StreamDocuments) -> list[str]:
@@ -88,9 +93,20 @@ def not_carried_out(documents: StreamDocuments) -> list[str]:
     return [f"{key}: {field} is kept, but this version does not carry it out." for key, field in found]
 
 
-def _rules(documents: StreamDocuments) -> Rules:
-    try:
-        return Rules.parse(documents.stream.error_rules, STREAM_ACTIONS)
-    except InvalidInput as error:
-        problem = Problem(f"{documents.key}: errorRules", error.message)
-        raise InvalidConfig(f"The config of {documents.key} has mistakes.", (problem,)) from error
+def _rules(documents: StreamDocuments) -> tuple[Rules, dict[Key, Rules]]:
+    """The rules of the stream, and of each of its sources and sinks. Raises InvalidConfig with all mistakes."""
+    ends = dict([*documents.sources.values(), *documents.sinks.values()])
+    problems: list[Problem] = []
+
+    def parsed(key: Key, texts: list[str], allowed: tuple[Action, ...]) -> Rules:
+        try:
+            return Rules.parse(texts, allowed)
+        except InvalidInput as error:
+            problems.append(Problem(f"{key}: errorRules", error.message))
+            return Rules()
+
+    rules = parsed(documents.key, documents.stream.error_rules, STREAM_ACTIONS)
+    parts = {key: parsed(key, node.error_rules, PART_ACTIONS) for key, node in ends.items()}
+    if problems:
+        raise InvalidConfig(f"The config of {documents.key} has mistakes.", tuple(problems))
+    return rules, parts

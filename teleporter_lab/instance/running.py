@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections import Counter
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from teleporter_lab.engine.stages.writing import write_to, write_to_blocking
 from teleporter_lab.errors import TeleporterError
 from teleporter_lab.instance.context import StreamContext
 from teleporter_lab.instance.logic import build_graph
+from teleporter_lab.instance.part_rules import PartRules
 from teleporter_lab.instance.positions import Committed, Committer, load
 
 if TYPE_CHECKING:
@@ -49,6 +51,7 @@ class Running:
         self._switch = KillSwitch()
         self._addresses: dict[str, Address] = {}
         self._committers: dict[str, Committer] = {}
+        self._part_rules: dict[Key, PartRules] = {}
         self._columnar = False
         """The logic has asked for columns."""
         self.stopped = asyncio.Event()
@@ -132,9 +135,10 @@ class Running:
 
     def _source_maker(self, name: str, committed: Committed) -> Callable[[bool], Source[Any]]:
         key, node = self._plan.documents.sources[name]
+        rules = self._ruled(key)
 
         def make(columnar: bool) -> Source[Any]:
-            source = self._read(name, node, committed, columnar)
+            source = self._read(name, node, committed, columnar).with_attributes(supervisor=rules)
             ack = self._ack(name)
             window = AckWindow(ack.cache_size, ack.channel_size)
             self._committers[name] = Committer(self._services.link, key, window, committed, self._epoch)
@@ -153,7 +157,8 @@ class Running:
         return read(f"{node.category}({name})", lambda: make(client, address), committed.position)
 
     def _sink_maker(self, name: str) -> Callable[[], Sink[Any, None]]:
-        _, node = self._plan.documents.sinks[name]
+        key, node = self._plan.documents.sinks[name]
+        rules = self._ruled(key)
 
         def make() -> Sink[Any, None]:
             spec = self._services.registry.get(node.category).spec("sink")
@@ -161,9 +166,19 @@ class Running:
             address = self._addresses.get(f"sink/{name}")
             write = write_to_blocking if spec.blocking else write_to
             size = client.batch_of(self._columnar and spec.columnar is not None)
-            return write(f"{node.category}({name})", lambda: spec.make(client, address), size, client.batch_time)
+            sink = write(f"{node.category}({name})", lambda: spec.make(client, address), size, client.batch_time)
+            return sink.supervised_by(rules)
 
         return make
+
+    def _ruled(self, key: Key) -> PartRules:
+        """The supervision of a source or sink, counted from the start of this run."""
+        return self._part_rules.setdefault(key, PartRules(str(key), self._plan.parts[key]))
+
+    @property
+    def matched(self) -> dict[str, int]:
+        """How many failures the rules of sources and sinks have matched in this run, by level."""
+        return dict(sum((rules.matched for rules in self._part_rules.values()), Counter[str]()))
 
     def _ack(self, name: str) -> AckConfig:
         return self._plan.documents.sources[name][1].ack
