@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 from teleporter_lab.config.rules import PART_ACTIONS, Rules
 from teleporter_lab.engine.supervision import Action, Decision, Failure
 from teleporter_lab.instance.part_rules import PartRules
 from tests.instance.seat import COPY
 
 if TYPE_CHECKING:
+    import pytest
+
     from teleporter_lab.client import Client
     from teleporter_lab.instance.instance import Instance
     from tests.instance.conftest import Desk
