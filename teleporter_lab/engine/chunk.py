@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from teleporter_lab.engine.columns import joined
+from teleporter_lab.engine.columns import ColumnsMismatch, alike, joined
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -115,8 +115,22 @@ class Held(Generic[T]):
         self._chunks.append(chunk)
         self.count += len(chunk)
 
+    def alike(self, n: int) -> int:
+        """How many of the first `n` elements can go out as one: up to where columns of another schema begin."""
+        first, found = self._chunks[0].data, 0
+        for chunk in self._chunks:
+            if found >= n or not alike(first, chunk.data):
+                break
+            found += len(chunk)
+        return min(n, found)
+
     def take(self, n: int) -> Chunk[T]:
-        """The first `n` elements, 0 < n <= count; the rest keeps the tokens of the chunks it comes from."""
+        """The first `n` elements, 0 < n <= count; the rest keeps the tokens of the chunks it comes from.
+
+        Raises ColumnsMismatch, and keeps them all, when they cannot go out as one.
+        """
+        if self.alike(n) < n:
+            raise ColumnsMismatch("Columns of different schemas, or rows and columns, meet here and cannot be joined.")
         parts: list[Chunk[T]] = []
         self.count -= n
         while n > 0:

@@ -11,6 +11,8 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from teleporter_lab.engine.failure import FAILURES
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import ModuleType
@@ -36,9 +38,21 @@ def is_rows(data: Any) -> bool:
     return type(data) is list
 
 
-def first_row(data: Any) -> Any:
-    """The first element, as people see it: of a batch a dict."""
-    return data[0] if is_rows(data) else data.slice(0, 1).to_pylist()[0]
+def rows_of(data: Any) -> list[Any]:
+    """The elements as people see them: of a batch a dict each, or a batch of one row that Python cannot hold."""
+    if is_rows(data):
+        return data
+    try:
+        return data.to_pylist()
+    except FAILURES:
+        return [data] if len(data) == 1 else [rows_of(data[i : i + 1])[0] for i in range(len(data))]
+
+
+def alike(one: Any, other: Any) -> bool:
+    """Whether two pieces of data can be joined."""
+    return (is_rows(one) and is_rows(other)) or (
+        not is_rows(one) and not is_rows(other) and one.schema.equals(other.schema)
+    )  # fmt: skip
 
 
 def joined(parts: Sequence[Any]) -> Any:
@@ -63,7 +77,7 @@ def joined(parts: Sequence[Any]) -> Any:
 def one_batch(columns: Any) -> Any:
     """A RecordBatch of what a function gave: a RecordBatch as it is, a Table joined to one; None and 0 rows are None.
 
-    Raises TypeError for anything else.
+    Raises TypeError for anything else, ValueError for a table that does not fit into one batch.
     """
     if columns is None:
         return None
@@ -73,7 +87,15 @@ def one_batch(columns: Any) -> Any:
     if not isinstance(columns, pyarrow.Table):
         raise TypeError(f"A function for batches gives a RecordBatch, a Table or None, not {type(columns).__name__}.")
     batches = columns.combine_chunks().to_batches()
+    if len(batches) > 1:
+        raise ValueError(f"A table of {columns.num_rows} rows is too large for one batch; give fewer rows at a time.")
     return batches[0] if batches else None
+
+
+def batches_of(columns: Any) -> list[Any]:
+    """What a source of columns gives at a time, as batches with rows. Raises TypeError like `one_batch`."""
+    found = columns.to_batches() if isinstance(columns, arrow().Table) else [columns]
+    return [batch for batch in map(one_batch, found) if batch is not None]
 
 
 def filtered(batch: Any, expression: Any) -> Any:

@@ -5,10 +5,11 @@ Owns them and their stages; `columnar` has what stands between. Connectors that 
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from teleporter_lab.engine.chunk import Chunk
-from teleporter_lab.engine.columns import arrow, one_batch
+from teleporter_lab.engine.columns import ColumnsMismatch, alike, arrow, batches_of, one_batch
 from teleporter_lab.engine.failure import FAILURES, failure_of
 from teleporter_lab.engine.graph import Sink, Source, source
 from teleporter_lab.engine.operators import named
@@ -57,13 +58,15 @@ def to_table() -> Sink[Batch, Any]:
 
 
 class FromBatches(Stage[Any]):
-    __slots__ = ("_at", "_batch", "_batches", "_failure", "_over", "_owned", "_pace")
+    __slots__ = ("_at", "_batch", "_batches", "_failure", "_over", "_owned", "_pace", "_ready")
 
     def __init__(self, m: Materializer, batches: Iterable[Any]) -> None:
         super().__init__()
         self._pace = m.pace(columns=True)
         self._batches: Iterator[Any] = iter(batches)
         self._owned = self._batches is not batches
+        self._ready: deque[Any] = deque()
+        """Batches of one table that wait."""
         self._batch: Any = None
         self._at = 0
         self._over = False
@@ -72,8 +75,11 @@ class FromBatches(Stage[Any]):
     async def pull(self, n: int) -> Chunk[Any] | None:
         n = self._pace.fit(n)
         await self._pace.turn()
-        while self._batch is None and not self._over:
-            self._next()
+        while self._batch is None and (self._ready or not self._over):
+            if self._ready:
+                self._batch = self._ready.popleft()
+            else:
+                self._next()
         if self._batch is None:
             if self._failure is not None:
                 raise self._failure
@@ -88,7 +94,7 @@ class FromBatches(Stage[Any]):
 
     def _next(self) -> None:
         try:
-            self._batch = one_batch(next(self._batches))
+            self._ready.extend(batches_of(next(self._batches)))
         except StopIteration:
             self._over = True
         except FAILURES as error:
@@ -110,6 +116,10 @@ class _ToTable(Terminal[Any]):
         batches: list[Any] = []
         try:
             while (chunk := await self._upstream.pull(PLENTY)) is not None:
+                if batches and not alike(batches[0], chunk.data):
+                    mismatch = ColumnsMismatch("Batches of different schemas do not make one table.")
+                    chunk.nack(mismatch)
+                    raise mismatch
                 batches.append(chunk.data)
                 chunk.written()
         except BaseException:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from teleporter_lab.engine.blocking import OneCall
 from teleporter_lab.engine.chunk import Chunk, account_change
-from teleporter_lab.engine.columns import arrow, evaluate, filtered, first_row, one_batch
+from teleporter_lab.engine.columns import arrow, evaluate, filtered, one_batch, rows_of
 from teleporter_lab.engine.failure import FAILURES, ColumnsNeeded, RowsNeeded, failure_of
 from teleporter_lab.engine.operators import Operators, named
 from teleporter_lab.engine.stage import Stage, Through, close_each
@@ -138,6 +138,8 @@ def _from_rows(schema: Any) -> Callable[[list[Any]], Any]:
         nonlocal known
         pyarrow: Any = arrow()
         batch = pyarrow.RecordBatch.from_pylist(rows, schema=known)
+        if len(batch) != len(rows):
+            raise ValueError("A row without fields cannot be told apart in columns: give to_batches a schema.")
         known = batch.schema
         return batch
 
@@ -238,7 +240,7 @@ class Batched(Through[Any, Any]):
     async def _decide(self, error: Exception) -> None:
         """What becomes of the first piece, which failed with `error`."""
         piece = self._todo[0]
-        element = piece.data if self._whole else first_row(piece.data)
+        element = piece.data if self._whole else rows_of(piece.data)[0]
         failure = Failure(error, self.name, element, self._tries)
         decision = self._m.supervisor.decide(failure)
         if decision.action is Action.STOP:

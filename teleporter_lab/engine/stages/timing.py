@@ -177,7 +177,7 @@ class Gather(Reservoir[T, T]):
             return self.end()
         await self.pace.turn()
         self._want = 0
-        return self._held.take(min(n, self._held.count))
+        return self._held.take(self._held.alike(min(n, self._held.count)))
 
     async def _more_in_time(self) -> bool:
         """Whether something came before the time was up."""

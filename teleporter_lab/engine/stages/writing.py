@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from teleporter_lab.engine.blocking import OneCall
-from teleporter_lab.engine.columns import is_rows
+from teleporter_lab.engine.columns import rows_of
 from teleporter_lab.engine.failure import FAILURES, RowsNeeded
 from teleporter_lab.engine.graph import Sink
 from teleporter_lab.engine.operators import named
@@ -177,8 +177,7 @@ class Writing(Generic[T]):
 
     async def _put_aside(self, chunk: Chunk[T], failure: Failure) -> None:
         """Stores each record as a dead letter, and settles the chunk."""
-        data: Any = chunk.data
-        records: list[Any] = data if is_rows(data) else data.to_pylist()
+        records = rows_of(chunk.data)
         for start in range(0, len(records), PUT_ASIDE):
             await self._put_some(records[start : start + PUT_ASIDE], failure)
         if chunk.tokens:

@@ -10,10 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from teleporter_lab.engine.columns import ColumnsMismatch
 from teleporter_lab.engine.failure import ColumnsNeeded, RowsNeeded
 from teleporter_lab.engine.stages.batches import foreach_batch, from_batches, to_table
 from teleporter_lab.engine.stages.sinks import foreach, ignore, to_list
 from teleporter_lab.engine.stages.sources import iterate
+from teleporter_lab.engine.stages.writing import write_to
 from teleporter_lab.engine.supervision import Action, Decision, Failure, Resume, Retry
 from teleporter_lab.testing.laws import Witness, drain
 from teleporter_lab.testing.probes import SourceProbe, pulled
@@ -177,3 +179,58 @@ def test_bad_arguments_are_refused_at_once() -> None:
         iterate([]).select()
     with pytest.raises(ValueError, match="with_columns needs"):
         iterate([]).with_columns()
+
+
+async def test_rows_that_python_cannot_hold_are_a_matter_of_the_rules_too() -> None:
+    times = pa.array([0, 10**18, 5], pa.timestamp("us"))  # the second lies beyond the year 9999
+    whole = pa.RecordBatch.from_arrays([times, pa.array([1, 2, 3])], ["t", "i"])
+    rules, window = Rules(Action.RESUME), Witness()
+    source = SourceProbe([whole], window=window)
+    async with pulled(source.as_source().to_rows(), supervisor=rules) as stage:
+        assert [row["i"] for row in await drain(stage, 5)] == [1, 3]
+    assert [(type(failure.error), failure.element.num_rows) for failure in rules.seen] == [(OverflowError, 1)]
+    window.check_all_settled()
+
+
+async def test_rows_without_fields_are_refused_and_not_dropped() -> None:
+    graph = iterate([{}, {"x": 1}, {"x": 2}]).to_batches().to_rows().to(to_list())
+    with pytest.raises(ValueError, match="give to_batches a schema"):
+        await graph.run()
+    assert await graph.run(supervisor=Resume()) == [{"x": 1}, {"x": 2}]
+
+
+async def test_a_table_in_pieces_is_given_piece_by_piece_and_not_joined() -> None:
+    pieces = pa.Table.from_batches([batch(1, 2), batch(3), batch(4, 5)])
+    async with pulled(from_batches([pieces])) as stage:
+        sizes = [len(chunk) for _ in range(9) if (chunk := await stage.pull(100)) is not None]
+    assert sum(sizes) == 5
+    assert max(sizes) <= 2
+
+
+async def test_what_came_before_another_schema_is_stored_before_it() -> None:
+    written: list[Any] = []
+
+    class Columns:
+        columnar = True
+
+        async def open(self) -> None: ...
+
+        async def write(self, records: Any) -> None:
+            written.append(records.to_pydict())
+
+        async def close(self) -> None: ...
+
+    other = pa.RecordBatch.from_pydict({"y": [7]})
+    source = SourceProbe([batch(1, 2), batch(3), other, other], window=(window := Witness()))
+    await source.as_source().to(write_to("columns", Columns, 1000)).run()
+    assert written == [{"x": [1, 2, 3]}, {"y": [7, 7]}]
+    window.check_all_settled()
+
+
+async def test_a_table_of_two_schemas_is_refused_before_it_is_confirmed() -> None:
+    window = Witness()
+    source = SourceProbe([batch(1, 2), pa.RecordBatch.from_pydict({"y": [7]})], window=window)
+    with pytest.raises(ColumnsMismatch, match="one table"):
+        await source.as_source().to(to_table()).run()
+    assert window.progress is not None
+    assert window.progress.count == 2
