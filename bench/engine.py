@@ -39,8 +39,8 @@ class ByChunk(Terminal[None]):
                 self._take(chunk.data)
                 chunk.written()
                 chunk = None
-        except BaseException:
-            await give_up(self._upstream.close)
+        except BaseException as error:
+            await give_up(self._upstream.close, error)
             raise
         await close_fully(self._upstream.close)
 

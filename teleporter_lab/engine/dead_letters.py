@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from teleporter_lab.engine.ack import AckWindow
 from teleporter_lab.engine.chunk import Chunk
-from teleporter_lab.engine.failure import cancel_requested
 from teleporter_lab.engine.stage import Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
 
     from teleporter_lab.engine.run import Materializer
     from teleporter_lab.engine.supervision import Failure
@@ -46,40 +45,54 @@ class LetterBoxClosed(RuntimeError):
 
 
 class LetterBox:
-    """The place for dead letters of one run. `letters` is the source that its sink pulls."""
+    """The place for dead letters of one part of a run. `letters` is the source that its sink pulls.
+
+    It owns the tasks of that part, too: letters may come until all of them have ended.
+    """
 
     def __init__(self, m: Materializer) -> None:
         self._m = m
+        self._tasks = m.tasks
+        self._running = 0
+        self._over = False
+        """The line through the part has ended; side branches in it may go on."""
         self._window = AckWindow(ROOM, on_change=self._rouse)
         self._window.serve(self._rouse)
         self._posted: deque[DeadLetter] = deque()
         self._count = 0
         self._waiting: set[asyncio.Future[None]] = set()
-        self._ended = False
-        """No more letters will come."""
         self._served = True
         """The sink still takes letters."""
+        self._failed = False
+        """The sink has failed, and the run does with it."""
         self.letters = Letters(self)
 
+    def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """A task of the part. Raises RuntimeError when the run is ending."""
+        task = self._tasks.start(work)
+        self._running += 1
+        task.add_done_callback(self._one_less)
+        return task
+
+    def at_exit(self, call: Callable[[], None]) -> None:
+        """`call` is called when the run has ended."""
+        self._tasks.at_exit(call)
+
+    def _one_less(self, _: asyncio.Task[None]) -> None:
+        self._running -= 1
+        self._rouse()
+
     async def put(self, failure: Failure) -> None:
-        """Returns when the sink has confirmed the letter. Raises LetterBoxClosed when it cannot."""
-        while self._window.room - len(self._posted) <= 0 and self._alive:
-            await self._change()
-        if not self._alive:
-            raise LetterBoxClosed from failure.error
+        """Returns when the sink has confirmed the letter. Raises LetterBoxClosed when it has left before."""
+        while self._window.room - len(self._posted) <= 0:
+            await self._change(failure)
         letter = DeadLetter(failure.element, failure.error, failure.stage, failure.tries, time.time())
         self._count += 1
         number = self._count
         self._posted.append(letter)
         self._rouse()
         while self._stored < number:
-            if not self._alive:
-                raise LetterBoxClosed from failure.error
-            await self._change()
-
-    @property
-    def _alive(self) -> bool:
-        return self._served and not self._window.refused
+            await self._change(failure)
 
     @property
     def _stored(self) -> int:
@@ -89,7 +102,7 @@ class LetterBox:
     async def take(self, n: int) -> Chunk[DeadLetter] | None:
         """The next letters for the sink; None when no more can come."""
         while not self._posted:
-            if self._ended:
+            if self._over and not self._running:
                 return None
             await self._change()
         letters = [self._posted.popleft() for _ in range(min(n, len(self._posted)))]
@@ -100,20 +113,25 @@ class LetterBox:
         """Runs the sink; when it has ended, nothing more can be put aside."""
         try:
             await sink
-        except asyncio.CancelledError:
-            if cancel_requested():
-                raise
-            raise LetterBoxClosed from None
+        except Exception:
+            self._failed = True
+            raise
         finally:
             self._served = False
             self._rouse()
 
     def end(self) -> None:
-        """Nothing can fail any more."""
-        self._ended = True
+        """Nothing can fail on the line through the part any more."""
+        self._over = True
         self._rouse()
 
-    async def _change(self) -> None:
+    async def _change(self, failure: Failure | None = None) -> None:
+        """Waits until something is different. Raises LetterBoxClosed for a `failure` that nobody takes any more.
+
+        Where the sink has failed it waits for good: the run is ending with the sink's own error.
+        """
+        if failure is not None and not self._served and not self._failed:
+            raise LetterBoxClosed from failure.error
         changed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.add(changed)
         try:

@@ -302,7 +302,8 @@ def _switched(steps: tuple[Step, ...], switch: KillSwitch) -> tuple[Step, ...]:
     first, rest = steps[0], steps[1:]
     if first.enclose is not None:
         return (first.enclose(_switched(first.parts, switch)), *rest)
-    return (*Flow[Any, Any]((first,)).kill_switch(switch).steps, *rest)
+    above = (first, *rest[:1]) if rest and rest[0].name == "source_ack" else (first,)
+    return (*Flow[Any, Any](above).kill_switch(switch).steps, *steps[len(above) :])
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,16 +344,19 @@ class RunnableGraph(Generic[M]):
         An error in the block stops the stream. Raises what the stream failed with.
         """
         values: list[Any] = []
-        begun = asyncio.Event()
+        begun, attached = asyncio.Event(), asyncio.Event()
 
         def started(published: list[Any]) -> None:
             values.extend(published)
+            attached.set()
             begun.set()
 
         run = self._run_alone(supervisor, started) if runtime is None else execute(self, runtime, supervisor, started)
         running = Running(run, values, begun)
         try:
             await begun.wait()
+            if not attached.is_set():
+                await running.right()  # raises why it could not begin
             yield running
             await running.right()
         finally:

@@ -230,7 +230,7 @@ class _Giver(Terminal[None], Party, Generic[T]):
                 await self.changed()
         except BaseException as error:
             hub.end(self, error)
-            await give_up(self._upstream.close)
+            await give_up(self._upstream.close, error)
             raise
         await close_fully(self._upstream.close)
 

@@ -158,9 +158,9 @@ class _Giver(Terminal[None], Party, Generic[T]):
             while self.held.count:
                 self._hub.stopped()
                 await self.changed()
-        except BaseException:
+        except BaseException as error:
             self._hub.leave(self)
-            await give_up(self._ahead.close)
+            await give_up(self._ahead.close, error)
             raise
         self._hub.leave(self)
         await close_fully(self._ahead.close)

@@ -17,7 +17,7 @@ from teleporter_lab.engine.chunk import Chunk, join
 from teleporter_lab.engine.failure import FAILURES
 from teleporter_lab.engine.lone_call import Missing
 from teleporter_lab.engine.reservoir import rouse
-from teleporter_lab.engine.stage import Through, close_each
+from teleporter_lab.engine.stage import Through, close_each, stop
 from teleporter_lab.engine.stages.transform import Calling
 
 if TYPE_CHECKING:
@@ -143,10 +143,13 @@ class Partitioned(Through["tuple[A, Hashable]", B], Generic[A, B]):
         self._held = 0
         self._failure: Exception | None = None
 
+    def _releasable(self) -> bool:
+        return bool(self._order) and self._order[0].first is not _WORKING
+
     async def pull(self, n: int) -> Chunk[B] | None:
         fit = self._pace.fit(n)
         while self._failure is None:
-            if self._order and self._order[0].first is not _WORKING:
+            if self._releasable():
                 await self._pace.turn()
                 chunk = self._emit(fit)
                 if chunk is not None:
@@ -157,7 +160,7 @@ class Partitioned(Through["tuple[A, Hashable]", B], Generic[A, B]):
                 return None
             else:
                 self._feed(n)
-                if self._held or not self._ahead.ended:
+                if not self._releasable() and (self._held or not self._ahead.ended):
                     await self._something()
         raise self._failure
 
@@ -254,6 +257,6 @@ class Partitioned(Through["tuple[A, Hashable]", B], Generic[A, B]):
 
     async def _end_workers(self) -> None:
         for worker in self._workers:
-            worker.cancel()
+            stop(worker)
         if self._workers:
             await asyncio.wait(self._workers)

@@ -17,7 +17,7 @@ from teleporter_lab.engine.awaited import Failed, mended
 from teleporter_lab.engine.chunk import Chunk, join
 from teleporter_lab.engine.failure import FAILURES
 from teleporter_lab.engine.lone_call import LEFT_OUT, PUT_ASIDE
-from teleporter_lab.engine.stage import Stage, Through, close_each
+from teleporter_lab.engine.stage import Stage, Through, close_each, stop
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -127,7 +127,7 @@ class _Pool(Through[A, B], Generic[A, B]):
                 return None
             else:
                 self._feed(n)
-                if self._held or not self._ahead.ended:
+                if not self.releasable() and (self._held or not self._ahead.ended):
                     await self._something()
         raise self._failure
 
@@ -226,7 +226,7 @@ class _Pool(Through[A, B], Generic[A, B]):
 
     async def _end_workers(self) -> None:
         for worker in self._workers:
-            worker.cancel()
+            stop(worker)
         if self._workers:
             await asyncio.wait(self._workers)
 

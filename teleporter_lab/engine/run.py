@@ -14,6 +14,7 @@ from teleporter_lab.engine.blocking import DriverThreads
 from teleporter_lab.engine.clock import Clock, LoopClock
 from teleporter_lab.engine.ends import Line
 from teleporter_lab.engine.failure import Interrupted, cancel_requested
+from teleporter_lab.engine.stage import stop, was_stopped
 from teleporter_lab.engine.supervision import StopOnError, Supervisor
 from teleporter_lab.engine.turnstile import COLUMNS_GROW, MAX_CHUNK, MAX_ROWS, Busy, Pace, Turnstile
 
@@ -166,28 +167,54 @@ class Starts(Protocol):
 
     def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]: ...
 
+    def at_exit(self, call: Callable[[], None]) -> None: ...
+
 
 class Tasks:
     """The tasks of one run: a task group that is made when the first one starts, as most streams need none.
 
-    An async context manager, entered and left by the task that runs the stream; its tasks have the same name.
+    An async context manager, entered and left by the task that runs the stream; its tasks have the same name. One that
+    somebody else cancels fails the run, which would wait for it for ever.
     """
 
-    __slots__ = ("_group",)
+    __slots__ = ("_at_exit", "_ending", "_group", "_owner")
 
     def __init__(self) -> None:
         self._group: asyncio.TaskGroup | None = None
+        self._owner: asyncio.Task[Any] | None = None
+        self._ending = False
+        self._at_exit: list[Callable[[], None]] | None = None
 
     def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Raises RuntimeError when the run is ending."""
-        task = asyncio.current_task()
+        running = asyncio.current_task()
         try:
             if self._group is None:
-                self._group = _entered(asyncio.TaskGroup())
-            return self._group.create_task(work, name=task.get_name() if task is not None else None)
+                self._group, self._owner = _entered(asyncio.TaskGroup()), running
+            task = self._group.create_task(work, name=running.get_name() if running is not None else None)
         except RuntimeError:
             work.close()
             raise
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled():
+            self._ending = self._ending or task.exception() is not None
+        elif self._group is not None and not self._ending and not was_stopped(task) and not self._cancelled:
+            self._ending = True
+            self._group.create_task(_interrupted())
+
+    @property
+    def _cancelled(self) -> bool:
+        """Whether the run itself is being cancelled, and its tasks with it."""
+        return self._owner is not None and self._owner.cancelling() > 0
+
+    def at_exit(self, call: Callable[[], None]) -> None:
+        """`call` is called when the run has ended, however it did."""
+        if self._at_exit is None:
+            self._at_exit = []
+        self._at_exit.append(call)
 
     async def __aenter__(self) -> Self:
         return self
@@ -195,7 +222,17 @@ class Tasks:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
-        return None if self._group is None else await self._group.__aexit__(kind, error, trace)
+        self._ending = self._ending or kind is not None
+        try:
+            return None if self._group is None else await self._group.__aexit__(kind, error, trace)
+        finally:
+            for call in self._at_exit or ():
+                call()
+
+
+async def _interrupted() -> None:
+    """Fails the run."""
+    raise Interrupted
 
 
 def _entered(group: asyncio.TaskGroup) -> asyncio.TaskGroup:
@@ -236,6 +273,10 @@ class Scope:
         task.add_done_callback(lambda _: work.close())  # one that was cancelled before it began
         return task
 
+    def at_exit(self, call: Callable[[], None]) -> None:
+        """`call` is called when the run has ended."""
+        self._of.at_exit(call)
+
     async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
         try:
             await work
@@ -260,7 +301,7 @@ class Scope:
         """Cancels the tasks that still run, and waits until they have ended."""
         tasks = [task for task in self._tasks if not task.done()]
         for task in tasks:
-            task.cancel()
+            stop(task)
         if tasks:
             await asyncio.wait(tasks)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from weakref import WeakSet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -126,14 +127,17 @@ async def close_fully(close: Callable[[], Coroutine[Any, Any, None]]) -> None:
 _GIVEN_UP: ContextVar[bool] = ContextVar("given_up", default=False)
 
 
-async def give_up(close: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Closes fully, for a sink that has failed or was cancelled and so has not got all it wants.
+async def give_up(close: Callable[[], Coroutine[Any, Any, None]], error: BaseException) -> None:
+    """Closes fully, for a sink that has failed or was cancelled with `error` and so has not got all it wants.
 
     Where the stream splits above it, the others must not go on alone: they would confirm records it has never seen.
+    That closing fails too is a note on `error`, which is what counts.
     """
     mark = _GIVEN_UP.set(True)
     try:
         await close_fully(close)
+    except Exception as failure:  # noqa: BLE001 - noted on the error that counts
+        error.add_note(f"Closing did not go well either: {failure!r}")
     finally:
         _GIVEN_UP.reset(mark)
 
@@ -143,8 +147,30 @@ def given_up() -> bool:
     return _GIVEN_UP.get()
 
 
+_STOPPED: WeakSet[asyncio.Task[Any]] = WeakSet()
+
+
+def stop(task: asyncio.Task[Any]) -> None:
+    """Cancels a task of the stream that has nothing more to do; whoever owns the run does not take it for a failure."""
+    _STOPPED.add(task)
+    task.cancel()
+
+
+def was_stopped(task: asyncio.Task[Any]) -> bool:
+    """Whether `stop` has cancelled it."""
+    return task in _STOPPED
+
+
 async def end_task(task: asyncio.Task[Any] | None) -> None:
-    """Cancels `task` where it still runs, and waits until it has ended. Its outcome is nobody's any more."""
-    if task is not None and not task.done():
-        task.cancel()
+    """Stops `task` where it still runs, and waits until it has ended. Its outcome is nobody's any more.
+
+    Cancelled meanwhile it waits on; a second cancellation leaves what hangs.
+    """
+    if task is None or task.done():
+        return
+    stop(task)
+    try:
         await asyncio.wait((task,))
+    except asyncio.CancelledError:
+        await asyncio.wait((task,))
+        raise

@@ -286,7 +286,9 @@ class Supervised(Through[A, B], Generic[A, B]):
                 if self._calls is None:
                     broken.worked(self._guarded(broken.todo, broken.out))
                 else:
+                    started = time.perf_counter()
                     broken.worked(await self._calls.call(self._guarded, broken.todo, broken.out))
+                    self._busy.seconds += time.perf_counter() - started
             elif broken.error is not None:
                 await self._decide(broken, broken.error)
             else:

@@ -144,9 +144,9 @@ class _Driven(Terminal[None]):
         try:
             while (pull := await self._pulls.get()) is not None and await self._answer(*pull):
                 pass
-        except BaseException:
+        except BaseException as error:
             self._probe.ended = True
-            await give_up(self._upstream.close)
+            await give_up(self._upstream.close, error)
             raise
         self._probe.ended = True
         await close_fully(self._upstream.close)

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from teleporter_lab.engine.ack import AckWindow
-from teleporter_lab.engine.graph import flow
-from teleporter_lab.engine.run import Runtime
+from teleporter_lab.engine.failure import Interrupted
+from teleporter_lab.engine.graph import Flow, flow
+from teleporter_lab.engine.run import Runtime, lone
 from teleporter_lab.engine.stage import close_each, close_fully
 from teleporter_lab.engine.stages.sinks import foreach, ignore, to_list
 from teleporter_lab.engine.stages.sources import async_iterate, iterate
@@ -51,16 +52,50 @@ async def test_a_failure_in_a_task_of_the_run_comes_out_bare_with_its_own_contex
         assert not isinstance(caught.value.__context__, BaseExceptionGroup)
 
 
-async def test_different_failures_come_out_together() -> None:
+async def test_that_closing_fails_too_is_a_note_on_the_failure_that_counts() -> None:
     source = SourceProbe([OSError("reading")])
 
     async def close() -> None:
         raise KeyError("closing")
 
     source.on_close = close  # type: ignore[method-assign]
-    with pytest.raises(BaseExceptionGroup) as caught:
+    with pytest.raises(OSError, match="reading") as caught:
         await source.as_source().broadcast(ignore(), ignore()).run()
-    assert {type(error) for error in caught.value.exceptions} == {OSError, KeyError}
+    assert caught.value.__notes__ == ["Closing did not go well either: KeyError('closing')"]
+
+
+def test_the_only_failure_of_a_group_is_found_and_several_stay_together() -> None:
+    one, other = OSError("one"), KeyError("other")
+    assert lone(ExceptionGroup("", [ExceptionGroup("", [one, one])])) is one
+    several = ExceptionGroup("", [one, other])
+    assert lone(several) is several
+
+
+@pytest.mark.parametrize("operator", ["map_async", "map_async_unordered", "buffer", "also_to", "group_by"])
+async def test_a_task_that_somebody_else_cancels_fails_the_run_which_would_wait_for_ever(operator: str) -> None:
+    def cancel(x: int) -> int:
+        task = asyncio.current_task()
+        assert task is not None
+        if x == 3:
+            task.cancel()
+        return x
+
+    async def cancel_later(x: int) -> int:
+        cancel(x)
+        await asyncio.sleep(0)
+        return x
+
+    numbers: Flow[Any, int] = iterate(range(9))
+    graphs = {
+        "map_async": lambda: numbers.map_async(2, cancel_later),
+        "map_async_unordered": lambda: numbers.map_async_unordered(2, cancel_later),
+        "buffer": lambda: numbers.map(cancel).map_async(1, cancel_later).buffer(2),
+        "also_to": lambda: numbers.map_async(1, cancel_later).also_to(ignore()),
+        "group_by": lambda: numbers.group_by(2, lambda x: x % 2).map_async(1, cancel_later).merge_substreams(),
+    }
+    with pytest.raises((Interrupted, asyncio.CancelledError)):
+        async with asyncio.timeout(5):
+            await graphs[operator]().to(ignore()).run()
 
 
 async def test_a_run_leaves_no_task_behind_when_a_sink_fails() -> None:

@@ -122,8 +122,8 @@ class _ToTable(Terminal[Any]):
                     raise mismatch
                 batches.append(chunk.data)
                 chunk.written()
-        except BaseException:
-            await give_up(self._upstream.close)
+        except BaseException as error:
+            await give_up(self._upstream.close, error)
             raise
         await close_fully(self._upstream.close)
         return arrow().Table.from_batches(batches) if batches else None

@@ -198,7 +198,10 @@ class Batched(Through[Any, Any]):
             await self._m.runtime.turnstile.turn()
             self._worked(self._guarded(data))
         else:
-            self._worked(await self._calls.call(self._guarded, data))
+            started = time.perf_counter()
+            outcome = await self._calls.call(self._guarded, data)
+            self._busy.seconds += time.perf_counter() - started
+            self._worked(outcome)
 
     def _guarded(self, data: Any) -> tuple[Any, Exception | None]:
         if (type(data) is list) is not self.takes_rows:

@@ -224,8 +224,8 @@ class LazySink(Terminal["M | None"], Generic[T, M]):
         upstream = self._upstream
         try:
             terminal = await self._made()
-        except BaseException:
-            await give_up(upstream.close)
+        except BaseException as error:
+            await give_up(upstream.close, error)
             raise
         if terminal is None:
             await close_fully(upstream.close)

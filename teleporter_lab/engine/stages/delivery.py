@@ -84,7 +84,9 @@ class Delivering(Operators[In, Out], Generic[In, Out]):
         def attach(m: Materializer, flow: Flow[In, Out], upstream: Any) -> Stage[Any]:
             box = LetterBox(m)
             side = m.branch()
-            stage = flow.attach(m.within(dead_letters=box), upstream)
+            inside = m.within(name=m.name, dead_letters=box)
+            inside.tasks = box
+            stage = flow.attach(inside, upstream)
             m.spawn(box.served(side.drive(sink.attach(side, box.letters))))
             return DeadLettering(stage, box)
 

@@ -171,8 +171,8 @@ class FoldWhile(Fold[T, M]):
     async def run(self) -> M:
         try:
             self._begin()
-        except BaseException:
-            await give_up(self.close)
+        except BaseException as error:
+            await give_up(self.close, error)
             raise
         return await super().run()
 

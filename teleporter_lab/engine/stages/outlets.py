@@ -128,9 +128,9 @@ class Outflow(Terminal[None], Generic[T]):
             taker.end(failure)
             while not taker.emptied and not taker.left:
                 await taker.changed.wait()
-        except BaseException:
+        except BaseException as error:
             taker.end(StreamStopped())
-            await give_up(self._ahead.close)
+            await give_up(self._ahead.close, error)
             raise
         taker.end(StreamStopped())
         await close_fully(self._ahead.close)

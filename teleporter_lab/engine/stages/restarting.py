@@ -318,8 +318,8 @@ class RestartSink(Terminal[M], Generic[A, M]):
                 result = await self._once()
                 if result is not None:
                     break
-        except BaseException:
-            await give_up(self._upstream.close)
+        except BaseException as error:
+            await give_up(self._upstream.close, error)
             raise
         await close_fully(self._upstream.close)
         return result[0]

@@ -154,8 +154,8 @@ class Drain(Terminal[None]):
             while (chunk := await upstream.pull(PLENTY)) is not None:
                 chunk.written()
                 chunk = None  # its elements make room before the next ones are made
-        except BaseException:
-            await give_up(upstream.close)
+        except BaseException as error:
+            await give_up(upstream.close, error)
             raise
         await close_fully(upstream.close)
 
@@ -232,8 +232,8 @@ class Collecting(Terminal[M], Generic[T, M]):
         try:
             while (chunk := await self.upstream.pull(PLENTY)) is not None:
                 self._take(chunk)
-        except BaseException:
-            await give_up(self.upstream.close)
+        except BaseException as error:
+            await give_up(self.upstream.close, error)
             raise
         await close_fully(self.upstream.close)
         return self.result()
@@ -297,8 +297,8 @@ class _Head(_Last[T]):
             chunk = await self.upstream.pull(1)
             if chunk is not None:
                 self._take(chunk)
-        except BaseException:
-            await give_up(self.upstream.close)
+        except BaseException as error:
+            await give_up(self.upstream.close, error)
             raise
         await close_fully(self.upstream.close)
         return self.result()
@@ -316,8 +316,8 @@ class _Count(Terminal[int]):
             while (chunk := await self.upstream.pull(PLENTY)) is not None:
                 count += len(chunk)
                 chunk.written()
-        except BaseException:
-            await give_up(self.upstream.close)
+        except BaseException as error:
+            await give_up(self.upstream.close, error)
             raise
         await close_fully(self.upstream.close)
         return count

@@ -33,8 +33,9 @@ class Watching(Operators[In, Out], Generic[In, Out]):
     def kill_switch(self, switch: KillSwitch | None = None) -> Flow[In, Out]:
         """Ends the stream here when `switch` is fired, also while what is above waits; below it everything drains.
 
-        One switch may stand in many streams. Without one, each run publishes a switch of its own
-        (`running.value(KillSwitch)`).
+        One switch may stand in many streams. Below a split, or in a sub-stream, it ends that line alone, as one that
+        has got all it wants: the others go on, and confirm what they get. Without one, each run publishes a switch of
+        its own (`running.value(KillSwitch)`).
 
         Emits when: there is input.
         Completes when: its input does, or the switch is shut down; it fails with the error of `abort`.
@@ -47,6 +48,8 @@ class Watching(Operators[In, Out], Generic[In, Out]):
             if own is None:
                 own = KillSwitch()
                 m.publish(own)
+            own.join()
+            m.tasks.at_exit(own.part)
             return Switched(upstream, own)
 
         return self.then("kill_switch", attach)
@@ -79,7 +82,6 @@ class Switched(Through[T, T]):
     def __init__(self, upstream: Stage[T], switch: KillSwitch) -> None:
         super().__init__(upstream)
         self._switch = switch
-        switch.join()
 
     async def pull(self, n: int) -> Chunk[T] | None:
         switch = self._switch
@@ -102,12 +104,6 @@ class Switched(Through[T, T]):
         await close_fully(self.upstream.close)
         if self._switch.error is not None:
             raise self._switch.error
-
-    async def on_close(self) -> None:
-        try:
-            await super().on_close()
-        finally:
-            self._switch.part()
 
 
 class Watched(Through[T, T]):

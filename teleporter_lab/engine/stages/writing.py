@@ -224,8 +224,8 @@ class WriteTo(Terminal[None], Generic[T]):
             while (chunk := await self._gather.pull(self._size)) is not None:
                 self._gather.collect(self._size)
                 await self._writing.write(chunk)
-        except BaseException:
-            await give_up(close)
+        except BaseException as error:
+            await give_up(close, error)
             raise
         await close_fully(close)
 
@@ -247,8 +247,8 @@ class WriteEach(Terminal[None], Generic[T]):
             await self._writing.open()
             while (chunk := await self._upstream.pull(PLENTY)) is not None:
                 await self._writing.write(chunk)
-        except BaseException:
-            await give_up(close)
+        except BaseException as error:
+            await give_up(close, error)
             raise
         await close_fully(close)
 

@@ -12,6 +12,7 @@ from teleporter_lab.engine.ack import AckWindow
 from teleporter_lab.engine.chunk import Chunk
 from teleporter_lab.engine.graph import flow
 from teleporter_lab.engine.run import Materializer, Runtime, Scope, Tasks
+from teleporter_lab.engine.stage import stop
 from teleporter_lab.engine.stages.nesting import Alone, Part, Together, joined_once
 from teleporter_lab.engine.stages.sinks import foreach, ignore
 from teleporter_lab.engine.supervision import StopOnError
@@ -149,7 +150,7 @@ async def test_a_task_of_a_scope_that_never_began_leaves_nothing() -> None:
     async with running() as m:
         scope = Scope(m)
         task = Scope(scope.m).m.spawn(asyncio.sleep(1000))
-        task.cancel()
+        stop(task)
         await asyncio.wait((task,))
         await scope.idle()
         async with Runtime() as runtime:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import pytest
 
+from teleporter_lab.engine.graph import source as source_of
 from teleporter_lab.engine.kill_switch import KillSwitch
 from teleporter_lab.engine.run import Runtime
 from teleporter_lab.engine.stages.sinks import foreach, ignore, to_list
@@ -13,6 +15,9 @@ from teleporter_lab.engine.stages.sources import iterate
 from teleporter_lab.engine.stages.watching import Monitor
 from teleporter_lab.testing.clock import FakeClock
 from teleporter_lab.testing.probes import END, SinkProbe, SourceProbe
+
+if TYPE_CHECKING:
+    from teleporter_lab.engine.stage import Stage
 
 
 async def test_a_monitor_counts_and_is_given_to_whoever_started_the_run() -> None:
@@ -126,3 +131,36 @@ async def test_a_stream_that_cannot_be_attached_says_so_on_start() -> None:
     with pytest.raises(TypeError):
         async with iterate(5).to(foreach(never)).start() as running:  # type: ignore[arg-type]
             await running.right()
+
+
+async def test_draining_waits_for_the_sink_also_where_something_below_has_enough() -> None:
+    switch, sink = KillSwitch(), SinkProbe()
+    source = SourceProbe([[1, 2, 3]], wait=True)
+    run = asyncio.ensure_future(source.as_source().kill_switch(switch).take(2).to(sink.as_sink()).run())
+    chunk = await sink.chunk(5)
+    assert chunk is not None
+    assert source.closes == 1, "take has all it wants"
+    draining = asyncio.ensure_future(switch.drain())
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not draining.done()
+    while await sink.pull(5) is not None:
+        pass
+    await draining
+    await run
+
+
+async def test_what_cannot_be_attached_raises_on_start_and_is_not_waited_for() -> None:
+    switch = KillSwitch()
+
+    def attach(_: object) -> Stage[int]:
+        raise OSError("no such table")
+
+    graph = source_of("broken", attach).to(ignore())
+    with pytest.raises(OSError, match="no such table"):
+        async with graph.start():
+            raise AssertionError("the block is not entered")
+    broken = iterate([1]).kill_switch(switch).then("broken", lambda _, up: attach(up)).to(ignore())
+    with pytest.raises(OSError, match="no such table"):
+        await broken.run()
+    await switch.drain()
