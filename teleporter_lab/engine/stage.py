@@ -147,6 +147,26 @@ def given_up() -> bool:
     return _GIVEN_UP.get()
 
 
+_SWITCHED_OFF: ContextVar[bool] = ContextVar("switched_off", default=False)
+
+
+async def switch_off(close: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Closes fully, for a kill switch: what is above has not given all that is wanted, it is not to be read on.
+
+    Of sub-streams above it all end, and what they have not got stays un-confirmed.
+    """
+    mark = _SWITCHED_OFF.set(True)
+    try:
+        await close_fully(close)
+    finally:
+        _SWITCHED_OFF.reset(mark)
+
+
+def switched_off() -> bool:
+    """Whether what is being closed now is closed by a kill switch."""
+    return _SWITCHED_OFF.get()
+
+
 _STOPPED: WeakSet[asyncio.Task[Any]] = WeakSet()
 
 

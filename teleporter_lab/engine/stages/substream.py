@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from teleporter_lab.engine.ahead import Ahead
 from teleporter_lab.engine.chunk import Chunk, Held, account_change
-from teleporter_lab.engine.stage import Stage
+from teleporter_lab.engine.stage import Stage, switched_off
 from teleporter_lab.engine.stages.transform import Calling
 
 if TYPE_CHECKING:
@@ -160,6 +160,10 @@ class Substream(Stage[T]):
     async def on_close(self) -> None:
         self._resolve()
         self._load(-self._held.count)
+        if switched_off() and not self._of.closing:
+            self._of.closing = True
+            self._of.fail(None)
+            self._of.rouse()
         self._of.left(self)
 
 
@@ -189,7 +193,7 @@ class Splitter(Stage[T], Generic[T]):
         self.failure: Exception | None = None
         self._traceback: TracebackType | None = None
         self.closing = False
-        """Whether the sub-streams are closed because nobody wants anything any more."""
+        """Whether the sub-streams are closed because nobody wants anything any more, or a kill switch was fired."""
         self.rouse: Callable[[], None] = _nobody
         """Tells whoever runs the sub-streams."""
         self.want = 0

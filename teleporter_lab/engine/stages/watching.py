@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from teleporter_lab.engine.kill_switch import KillSwitch
 from teleporter_lab.engine.operators import Operators
-from teleporter_lab.engine.stage import Stage, Through, close_fully
+from teleporter_lab.engine.stage import Stage, Through, switch_off
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,9 +33,9 @@ class Watching(Operators[In, Out], Generic[In, Out]):
     def kill_switch(self, switch: KillSwitch | None = None) -> Flow[In, Out]:
         """Ends the stream here when `switch` is fired, also while what is above waits; below it everything drains.
 
-        One switch may stand in many streams. Below a split, or in a sub-stream, it ends that line alone, as one that
-        has got all it wants: the others go on, and confirm what they get. Without one, each run publishes a switch of
-        its own (`running.value(KillSwitch)`).
+        One switch may stand in many streams. In a sub-stream it ends all of them, and what they have not got stays
+        un-confirmed. Beside other branches it ends its own alone, as one that has got all it wants: the others go on,
+        and confirm what they get. Without one, each run publishes a switch of its own (`running.value(KillSwitch)`).
 
         Emits when: there is input.
         Completes when: its input does, or the switch is shut down; it fails with the error of `abort`.
@@ -101,7 +101,7 @@ class Switched(Through[T, T]):
         return await self._stop()
 
     async def _stop(self) -> None:
-        await close_fully(self.upstream.close)
+        await switch_off(self.upstream.close)
         if self._switch.error is not None:
             raise self._switch.error
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,9 +14,13 @@ from teleporter_lab.engine.stages.sinks import foreach, ignore, to_list
 from teleporter_lab.engine.stages.sources import iterate
 from teleporter_lab.engine.stages.watching import Monitor
 from teleporter_lab.testing.clock import FakeClock
+from teleporter_lab.testing.laws import Witness
 from teleporter_lab.testing.probes import END, SinkProbe, SourceProbe
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from teleporter_lab.engine.graph import Flow
     from teleporter_lab.engine.stage import Stage
 
 
@@ -164,3 +168,26 @@ async def test_what_cannot_be_attached_raises_on_start_and_is_not_waited_for() -
     with pytest.raises(OSError, match="no such table"):
         await broken.run()
     await switch.drain()
+
+
+SPLITS: dict[str, Callable[[Flow[Any, int], KillSwitch], Flow[Any, int]]] = {
+    "group_by": lambda f, switch: f.group_by(9, lambda x: x % 2).kill_switch(switch).merge_substreams(),
+    "above also_to": lambda f, switch: f.kill_switch(switch).also_to(ignore()),
+    "plain": lambda f, switch: f.kill_switch(switch),
+}
+
+
+@pytest.mark.parametrize("split", SPLITS)
+async def test_a_switch_confirms_nothing_that_its_line_has_not_got(split: str) -> None:
+    switch, window, found = KillSwitch(), Witness(), list[int]()
+    source = SourceProbe([[i] for i in range(50)], window=window, passes=1)
+
+    def see(x: int) -> None:
+        found.append(x)
+        if len(found) == 5:
+            switch.shutdown()
+
+    await SPLITS[split](source.as_source(), switch).to(foreach(see)).run()
+    assert window.progress is not None
+    assert window.progress.position == len(found) == 5
+    assert source.given <= 7, "it reads on no further"
