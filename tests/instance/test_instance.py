@@ -326,10 +326,10 @@ async def test_a_drained_stream_is_never_called_complete(desk: Desk) -> None:
 
 async def test_what_is_set_and_not_carried_out_is_said_in_the_log(desk: Desk, logs: LogKeeper) -> None:
     sink = (await desk.client.get("/sink/test/task/copy/lines"))["value"]
-    await desk.client.save("/sink/test/task/copy/lines", {**sink, "errorRules": ["x => retry"]})
+    await desk.client.save("/sink/test/task/copy/lines", {**sink, "deadLetter": "/sink/test/task/copy/lines"})
     await desk.deploy(COPY, cron="*/5 * * * *")
     await desk.status("COMPLETE")
     said = "\n".join(logs.tail(100))
     assert f"{STREAM}: cron is kept, but this version does not carry it out." in said
-    assert "/sink/test/task/copy/lines: errorRules is kept" in said
+    assert "/sink/test/task/copy/lines: deadLetter is kept" in said
     assert "roller is kept" not in said
