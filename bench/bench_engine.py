@@ -2,8 +2,8 @@
 
     python bench/bench_engine.py [--rounds 7] [--no-jvm]
 
-Every contender of a variant runs once in each round, in turn, and is checked; what is shown are medians of ratios to
-the baseline in the same round, so that a noisy machine is noisy for all of them. Ends with 1 when a bar is missed.
+Every contender of a variant runs once in each round, in any order, and is checked; what is shown are medians of ratios
+to the baseline in the same round, so that a noisy machine is noisy for all of them. Ends with 1 when a bar is missed.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import gc
 import json
+import random
 import runpy
 import statistics
 import subprocess
@@ -79,8 +80,9 @@ def measure(variant: str, rounds: int, beside: dict[str, str] | None = None) -> 
             machine.warm(n)
             rates[workload] = lambda n, machine=machine: n / machine.seconds(n)
         found: dict[str, list[float]] = {name: [] for name in rates}
+        order = random.Random(variant)
         for i in range(rounds + 1):
-            for name in [*list(rates)[i % len(rates) :], *list(rates)[: i % len(rates)]]:
+            for name in order.sample(list(rates), len(rates)):  # nobody always runs after the same one
                 progress(f"{variant}: round {i} of {rounds}, {name}")
                 rate = rates[name](n)
                 if i > 0:  # the first one warms up
