@@ -28,7 +28,7 @@ import work
 from bars import Bar, show
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
 HERE = Path(__file__).parent
 OURS = runpy.run_path(str(HERE / "engine.py"), init_globals=vars(work))
@@ -62,19 +62,20 @@ def timed(variant: str, name: str, run: Callable[[int], Any]) -> Callable[[int],
     return rate
 
 
-def measure(variant: str, rounds: int, beside: dict[str, str] | None = None) -> dict[str, list[float]]:
-    """Elements a second of every contender of the variant, a value a round.
+def measure(variant: str, rounds: int, names: Collection[str], java: Collection[str] = ()) -> dict[str, list[float]]:
+    """Elements a second of the contenders that `names` has and that are installed, and of workloads on the JVM.
 
-    With `beside`, only of the contenders it names, each beside the workload on the JVM it is compared with.
+    A value a round. Other libraries and the JVM are measured by themselves with us, as the memory and the threads they
+    leave behind are a burden for whoever runs after them.
     """
     n = work.SIZES.get(variant, 1_000_000)
     rates: dict[str, Callable[[int], float]] = {
         name: timed(variant, name, run)
         for (of, name), run in [*work.CONTENDERS.items(), (("D", OURS_WITH_ACKS), OURS["acknowledged"])]
-        if of == variant and (beside is None or name in beside)
+        if of == variant and name in names
     }
     with ExitStack() as stack:
-        for workload in sorted(set((beside or {}).values())):
+        for workload in java:
             machine = stack.enter_context(jvm.Jvm(workload))
             progress(f"{variant}: warming up {workload} on the JVM")
             machine.warm(n)
@@ -99,7 +100,9 @@ def ratio(rates: dict[str, list[float]], ours: str, baseline: str) -> float | No
 
 def element_bars(rounds: int) -> tuple[list[Bar], dict[str, Any]]:
     """Beside plain loops and other libraries."""
-    a, b, c = (measure(variant, rounds) for variant in "ABC")
+    ours = [name for _, name in work.CONTENDERS if name.startswith("teleporter")]
+    a, b, c = (measure(variant, rounds, ["loop", *ours]) for variant in "ABC")
+    libraries = measure("A", rounds, ["teleporter", *LIBRARIES])
 
     def bar(what: str, least: float, rates: dict[str, list[float]], ours: str, baseline: str = "loop") -> Bar:
         return Bar(what, least, "x", ratio(rates, ours, baseline), why=f"{baseline} is not installed")
@@ -107,13 +110,13 @@ def element_bars(rounds: int) -> tuple[list[Bar], dict[str, Any]]:
     bars = [
         bar("A: three trivial operators, supervised / the for-loop calling them", 0.80, a, "teleporter"),
         bar("A with acks / the for-loop", 0.75, a, "teleporter, acks"),
-        *(bar(f"A / {name}", 3.0, a, "teleporter", name) for name in LIBRARIES),
+        *(bar(f"A / {name}", 3.0, libraries, "teleporter", name) for name in LIBRARIES),
         bar("B: map_async 16, ordered / awaiting in turn", 1.1, b, "teleporter, ordered"),
         bar("B: map_async 16, unordered / awaiting in turn", 1.3, b, "teleporter, unordered"),
         bar("C: records / the for-loop", 0.90, c, "teleporter"),
         bar("C by columns of 500 rows / the for-loop", 4.0, c, "teleporter, columns of 500"),
     ]
-    return bars, {**medians("A", a), **medians("B", b), **medians("C", c)}
+    return bars, {**medians("A", a), **medians("A / libraries", libraries), **medians("B", b), **medians("C", c)}
 
 
 def pekko_bars(rounds: int, why: str) -> tuple[list[Bar], dict[str, Any]]:
@@ -124,9 +127,9 @@ def pekko_bars(rounds: int, why: str) -> tuple[list[Bar], dict[str, Any]]:
     c: dict[str, list[float]] = {}
     d: dict[str, list[float]] = {}
     if not why:
-        a = measure("A", rounds, {"teleporter": "A", columns: "A", expressions: "A"})
-        c = measure("C", rounds, {records: "C"})
-        d = measure("D", rounds, {OURS_WITH_ACKS: "D-actor"})
+        a = measure("A", rounds, ["teleporter", columns, expressions], ["A"])
+        c = measure("C", rounds, [records], ["C"])
+        d = measure("D", rounds, [OURS_WITH_ACKS], ["D-actor"])
     bars = [
         Bar("A / Pekko, element by element", 0.5, "x", ratio(a, "teleporter", "A"), why=why),
         Bar("A by columns of 8,192 rows / Pekko", 8.0, "x", ratio(a, columns, "A"), why=why),

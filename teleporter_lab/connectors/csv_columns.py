@@ -7,11 +7,13 @@ that only Python reads, bad rows. So both forms give the same rows, at the same 
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from teleporter_lab.connectors.csv import CsvSource
 from teleporter_lab.connectors.csv_cut import RowEnds
+from teleporter_lab.connectors.csv_doubts import Doubts
 from teleporter_lab.connectors.csv_values import BOOLEANS, Values
 from teleporter_lab.connectors.lines import BLOCK, is_utf8, offsets
 from teleporter_lab.connectors.record_batches import Misfit, Piece, arrow, arrow_type, batch_of, misfits, shown
@@ -66,12 +68,13 @@ class CsvColumns(CsvSource):
         return batch
 
     def _keep(self, form: ColumnForm, lines: Lines) -> None:
-        before, self._form = self._form, form
+        before = self._form
         if before is not None and not form.schema.equals(before.schema):
             raise ConnectorError(
                 f"The file {lines.path} has other columns than the one before it, {shown(form.schema)} and not "
                 f"{shown(before.schema)}; read files with the same columns, and name their `types`."
             )
+        self._form = form
 
     def _load(self, form: ColumnForm, lines: Lines) -> Piece:
         """The rows of the lines at hand: each line a row, if not then several lines, if not then one by one."""
@@ -117,8 +120,12 @@ class ColumnForm(Values):
         self._marks = (options.delimiter.encode(options.encoding), options.quote.encode(options.encoding))
         self.row_ends = RowEnds(*self._marks) if options.delimiter.isascii() and options.quote.isascii() else None
         """None where the marks are not ASCII and pyarrow's parser cannot be used."""
-        self._options = _csv_options(options, self._parsed, plain.nulls) if self.row_ends is not None else (None, None)
+        self._options = (
+            _csv_options(options, _as_text(self._parsed), plain.nulls) if self.row_ends is not None else (None, None)
+        )
+        self._doubts = Doubts(self.kinds, *self._marks)
         self._null_texts = pa.array(sorted(plain.nulls), pa.string())
+        self._no_times = pa.array(sorted(plain.nulls | {""}), pa.string())
 
     def quick(self, data: bytes, rows: int, first: int) -> Batch | None:
         """The rows of `data`, numbered from `first`; None when these are not just `rows` rows of the right types.
@@ -132,12 +139,17 @@ class ColumnForm(Values):
         try:
             if not is_utf8(self._encoding):
                 data = data.decode(self._encoding).encode()
+            if self._doubts.about(data):
+                return None
             table = self._read(b"\n".join((data, probe, b"")))
+            if table.num_rows != rows + 1:
+                return None
+            columns = [
+                self._typed(column.combine_chunks().slice(0, rows), kind)
+                for column, kind in zip(table.columns, self._parsed.types, strict=True)
+            ]
         except misfits():
             return None
-        if table.num_rows != rows + 1:
-            return None
-        columns = [self._without_nulls(column.combine_chunks().slice(0, rows)) for column in table.columns]
         return self._numbered(columns, rows, first)
 
     def records(self, rows: list[list[str]], first: int) -> Batch:
@@ -159,19 +171,35 @@ class ColumnForm(Values):
         read = csv.ReadOptions(column_names=list(self.names), block_size=len(data) + 1, use_threads=False)
         return csv.read_csv(pa.py_buffer(data), read, parse, convert)
 
-    def _without_nulls(self, column: Any) -> Any:
-        """Texts that mean nothing become nulls; pyarrow would take the empty text for one of them."""
-        pa, compute = arrow(), arrow("pyarrow.compute")
-        if not self.nulls or not pa.types.is_string(column.type):
-            return column
-        nothing = compute.is_in(column, self._null_texts)
-        return compute.if_else(nothing, pa.scalar(None, pa.string()), column) if nothing.true_count else column
+    def _typed(self, column: Any, kind: Any) -> Any:
+        """Texts that mean nothing become nulls, of which pyarrow would take the empty text for one; others dates."""
+        types = arrow().types
+        if not types.is_temporal(kind):
+            return _without(column, self._null_texts) if self.nulls and types.is_string(kind) else column
+        if not self.nulls:
+            with suppress(*misfits()):  # most columns have no empty text
+                return column.cast(kind)
+        return _without(column, self._no_times).cast(kind)
 
     def _numbered(self, columns: Sequence[Any], rows: int, first: int) -> Batch:
         pa = arrow()
         if self.number_as is not None:
             columns = [*columns, pa.array(range(first, first + rows), pa.int64())]
         return pa.RecordBatch.from_arrays(list(columns), schema=self.schema)
+
+
+def _without(column: Any, nothing: Any) -> Any:
+    """A column of texts with nulls for those in `nothing`."""
+    pa, compute = arrow(), arrow("pyarrow.compute")
+    found = compute.is_in(column, nothing)
+    return compute.if_else(found, pa.scalar(None, pa.string()), column) if found.true_count else column
+
+
+def _as_text(schema: Any) -> Any:
+    """The types that pyarrow's parser is asked for: it would leave out blanks around dates, so these come as text."""
+    pa = arrow()
+    temporal = pa.types.is_temporal
+    return pa.schema([(field.name, pa.string() if temporal(field.type) else field.type) for field in schema])
 
 
 def _csv_options(options: CsvSourceOptions, schema: Any, nulls: frozenset[str]) -> tuple[Any, Any]:

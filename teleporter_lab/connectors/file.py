@@ -140,7 +140,7 @@ class LineSource(FilesReader[list[Any]]):
         return records
 
     def _bad(self, lines: Lines, line: bytes, error: Exception) -> BadRecord:
-        number = lines.line_number(lines.offset - len(line) - len(self._delimiter))
+        number = lines.number_of(line)
         wanted = "JSON" if self._options.format == "jsonl" else f"{self._options.encoding} text"
         return BadRecord(f"Line {number} of {lines.path} is no {wanted}: {error}.")
 

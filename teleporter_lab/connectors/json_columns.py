@@ -7,25 +7,29 @@ does not fit is found by halving, and told; nothing of it is left out to make it
 from __future__ import annotations
 
 from datetime import datetime
-from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
 from teleporter_lab.connectors.file import UNREADABLE, LineSource
+from teleporter_lab.connectors.files_reader import find
 from teleporter_lab.connectors.lines import BLOCK, Lines, offsets
 from teleporter_lab.connectors.record_batches import Piece, arrow, arrow_type, inferred, misfits, schema_of, shown
-from teleporter_lab.errors import BadRecord, ConnectorError
+from teleporter_lab.errors import AddressUnreachable, BadRecord, ConnectorError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Generator, Mapping, Sequence
 
     from teleporter_lab.connectors.csv_values import TypeName
     from teleporter_lab.connectors.file import FileSourceOptions
     from teleporter_lab.connectors.record_batches import Batch, Schema
 
 SAMPLE = 1000
-"""Lines at the start of the first file that say which columns there are."""
+"""Lines at the start of the first file that say which columns there are; without an object in them, those from the
+first object on."""
+
+FEW = 100
+"""Lines looked at together where most of them are bad ones."""
 
 NO_NUMBERS = (b"NaN", b"Infinity")
 """What pyarrow takes for numbers, and JSON does not."""
@@ -44,19 +48,21 @@ class JsonColumns(LineSource):
         self._types = options.types
         self._form: JsonForm | None = None
         self._piece = Piece()
+        self._searched: set[str] = set()
 
     def begin(self, lines: Lines, offset: int) -> None:
         if self._form is None:
-            sample = self._sample(lines.path)
-            self._form = JsonForm(sample, self._types, lines.path) if sample else None
+            self._form = self._found(lines.path)
         super().begin(lines, offset)
 
     def mark(self, lines: Lines) -> dict[str, Any]:
         return self._piece.mark(super().mark(lines))
 
     def some(self, lines: Lines, n: int) -> Batch | None:
+        if self._form is None:
+            return self._without_columns(lines)
         while not self._piece.left:
-            if self._form is None or not self._load(self._form, lines):
+            if not self._load(self._form, lines):
                 return None
         return self._piece.take(n)
 
@@ -88,25 +94,66 @@ class JsonColumns(LineSource):
             self._decode(line)
         except UNREADABLE as error:
             return self._bad(lines, line, error)
-        number = lines.line_number(lines.offset - len(line) - len(self._delimiter))
+        number = lines.number_of(line)
         return BadRecord(f"Line {number} of {lines.path} does not fit the columns: {form.wrong(line)}.")
 
-    def _sample(self, path: str) -> list[dict[str, Any]]:
-        """The objects of the first lines of a file."""
-        lines = Lines(path, self._delimiter)
+    def _without_columns(self, lines: Lines) -> None:
+        """Reads a file in which no object has a field: blank lines are passed over, others raise BadRecord."""
+        while raw := self._in_range(lines, FEW):
+            for at, line in enumerate(raw):
+                if line and not line.isspace():
+                    lines.back(raw[at + 1 :])
+                    raise self._no_row(lines, line)
+
+    def _no_row(self, lines: Lines, line: bytes) -> BadRecord:
+        try:
+            value = self._decode(line)
+        except UNREADABLE as error:
+            return self._bad(lines, line, error)
+        number = lines.number_of(line)
+        why = "an object without fields" if isinstance(value, dict) else f"a {type(value).__name__} and no object"
+        return BadRecord(f"Line {number} of {lines.path} holds {why}, and a row needs a field to have columns.")
+
+    def _found(self, reached: str) -> JsonForm | None:
+        """The columns that the first files tell, wherever reading begins, so that a resumed stream has the same."""
+        for path in [path for path in find(self._pattern) if path < reached] + [reached]:
+            if path not in self._searched:
+                sample = self._sample(path, path == reached)
+                if sample:
+                    return JsonForm(sample, self._types, path)
+                self._searched.add(path)
+        return None
+
+    def _sample(self, path: str, needed: bool) -> list[dict[str, Any]]:
+        """The objects that say which columns there are. A file that is not `needed` may be unreadable."""
         objects: list[dict[str, Any]] = []
+        last = SAMPLE
+        try:
+            for number, value in enumerate(self._values(path)):
+                if objects and number >= last:
+                    break
+                if isinstance(value, dict) and (value or self._types):
+                    last = last if objects or number < SAMPLE else number + SAMPLE
+                    objects.append(cast("dict[str, Any]", value))
+        except AddressUnreachable:
+            if needed:
+                raise
+        return objects
+
+    def _values(self, path: str) -> Generator[Any]:
+        """What each line of a file means; None for one that means nothing."""
+        lines, more = Lines(path, self._delimiter), True
         try:
             lines.skip_byte_order_mark()
-            for line in islice(lines, SAMPLE):
+            while more:
                 try:
-                    value = msgspec.json.decode(line)
-                except UNREADABLE:
-                    continue
-                if isinstance(value, dict):
-                    objects.append(cast("dict[str, Any]", value))
+                    for line in lines:
+                        yield _value(line)
+                    more = False
+                except BadRecord:  # a line that is too long: reading says so when it comes there
+                    yield None
         finally:
             lines.close()
-        return objects
 
 
 class JsonForm:
@@ -197,6 +244,13 @@ def _plain(lines: Sequence[bytes]) -> bytes:
 
 def _cut_well(data: bytes, lines: int) -> bool:
     return data.startswith(b"{") and data.endswith(b"}") and data.count(b"}\n{") == lines - 1
+
+
+def _value(line: bytes) -> Any:
+    try:
+        return msgspec.json.decode(line)
+    except UNREADABLE:
+        return None
 
 
 def _kind(name: str, values: Sequence[Any], types: Mapping[str, TypeName], path: str) -> Any:

@@ -140,6 +140,11 @@ class Lines:
         self._counted = (at, line)
         return line
 
+    def number_of(self, line: bytes) -> int:
+        """The number of `line`, which is the last one taken."""
+        ended = self._torn and self._index == len(self._lines)
+        return self.line_number(self.offset - len(line) - (0 if ended else len(self._delimiter)))
+
     def close(self) -> None:
         self._file.close()
 

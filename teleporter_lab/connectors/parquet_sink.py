@@ -67,11 +67,12 @@ class ParquetSink:
         self._columns = self._columns or Columns(schema.names, self._options.path, exact=True)
 
     def write(self, records: Sequence[Any]) -> None:
-        if not len(records):
-            return
         path = self._options.path
         made = is_batch(records)
-        columns = self._columns or (of_batch(records, path) if made else Columns.of(records[0], path))
+        found = of_batch(records, path) if made else None
+        if not len(records):
+            return
+        columns = self._columns or found or Columns.of(records[0], path)
         batch = self._of_batch(records, columns) if made else self._of_rows(records, columns)
         size = self._options.rows_per_file
         self._files += self._parts.add(

@@ -12,7 +12,7 @@ from teleporter_lab.connectors.base import position_field
 from teleporter_lab.connectors.files_reader import find_from
 from teleporter_lab.connectors.lines import unreachable
 from teleporter_lab.connectors.record_batches import arrow, misfits, rows_of, shown
-from teleporter_lab.errors import ConnectorError
+from teleporter_lab.errors import BadRecord, ConnectorError
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -52,11 +52,16 @@ class ParquetColumns:
         self._next(*start)
 
     def read(self, n: int) -> Any:
-        batch = self._read(n)
-        return None if batch is None else self.given(batch)
+        while (file := self._file or self._next(0, 0)) is not None:
+            batch = file.ahead(n)
+            if batch is not None:
+                return self._first(file, batch)
+            self._file = None
+            file.close()
+        return None
 
     def given(self, batch: Batch) -> Any:
-        """The form in which rows are given."""
+        """The form in which rows are given. Raises BadRecord when one of them cannot have it."""
         return batch
 
     @property
@@ -73,16 +78,22 @@ class ParquetColumns:
         """Rows given since `open`, and files not begun yet."""
         return {"records": self._records, "files_left": len(self._files)}
 
-    def _read(self, n: int) -> Batch | None:
-        while (file := self._file or self._next(0, 0)) is not None:
-            batch = file.take(n)
-            if batch is not None:
-                self._position = {"file": file.path, "rowGroup": file.group, "row": file.row}
-                self._records += len(batch)
-                return batch
-            self._file = None
-            file.close()
-        return None
+    def _first(self, file: _File, batch: Batch) -> Any:
+        """The rows of `batch`, or some before its first bad one. Raises BadRecord when that is first, and passes it."""
+        count = len(batch)
+        while True:
+            try:
+                records = self.given(batch.slice(0, count))
+            except BadRecord as error:
+                if count > 1:
+                    count //= 2
+                    continue
+                file.passed(1)
+                raise BadRecord(f"Row {file.row} of row group {file.group} of {file.path}: {error.message}") from error
+            file.passed(count)
+            self._position = {"file": file.path, "rowGroup": file.group, "row": file.row}
+            self._records += count
+            return records
 
     def _next(self, group: int, row: int) -> _File | None:
         """Opens the next file; a file that cannot be opened stays the next one."""
@@ -118,33 +129,45 @@ class _File:
         try:
             self._check_place()
             self.schema = _chosen(self._file.schema_arrow, options.columns, path)
+            if not self.schema.names:
+                raise ConnectorError(f"The file {path} has no columns, and without them there are no rows to read.")
             self._expression = _expression(options.filter, self._file.schema_arrow, path)
         except ConnectorError:
             self._file.close()
             raise
         self._names = {*self.schema.names, *(each.column for each in options.filter)}
-        self._batches = self._decoded()
+        self._batches = self._decoded(group, row)
         self._batch: Batch = None
+        self._in_group = group
         self._places: Sequence[Any] = ()
         self._given = 0
 
-    def take(self, n: int) -> Batch | None:
+    def ahead(self, n: int) -> Batch | None:
         """The next rows, `n` at most; None at the end. Raises ConnectorError for a file that is damaged."""
         while self._given >= len(self._places):
-            try:
-                found = next(self._batches, None)
-            except misfits() as error:
-                raise ConnectorError(f"The file {self.path} cannot be read: {_first_line(error)}.") from error
-            except OSError as error:
-                raise unreachable(self.path, error) from error
+            found = self._more()
             if found is None:
                 return None
-            self.group, self._batch, self._places = found
+            self._in_group, self._batch, self._places = found
             self._given = 0
-        batch = self._batch.slice(self._given, n)
-        self._given += len(batch)
-        self.row = int(self._places[self._given - 1]) + 1
-        return batch
+        return self._batch.slice(self._given, n)
+
+    def passed(self, count: int) -> None:
+        """Goes on behind the first `count` of the rows that `ahead` gave."""
+        self._given += count
+        self.group, self.row = self._in_group, int(self._places[self._given - 1]) + 1
+
+    def _more(self) -> tuple[int, Batch, Sequence[Any]] | None:
+        """What is decoded next. After an error the next call decodes again, from behind the last row given."""
+        try:
+            return next(self._batches, None)
+        except BaseException as error:
+            self._batches = self._decoded(self.group, self.row)  # the one that raised would only say that it is over
+            if isinstance(error, misfits()) or (isinstance(error, OSError) and error.errno is None):
+                raise ConnectorError(f"The file {self.path} cannot be read: {_first_line(error)}.") from error
+            if isinstance(error, OSError):
+                raise unreachable(self.path, error) from error
+            raise
 
     def close(self) -> None:
         self._batches.close()
@@ -159,16 +182,15 @@ class _File:
                 "reached before: it was replaced; reset the position to read it again."
             )
 
-    def _decoded(self) -> Generator[tuple[int, Batch, Sequence[Any]]]:
+    def _decoded(self, first: int, skip: int) -> Generator[tuple[int, Batch, Sequence[Any]]]:
         """Row groups, batches of rows that pass the filter, and the place of each row in its group."""
-        first, skip = self.group, self.row
         for group in self._wanted(first):
             at = 0
             for batch in self._file.iter_batches(ROWS, row_groups=[group], columns=sorted(self._names)):
                 begin = max(0, (skip if group == first else 0) - at)
                 if begin < len(batch):
-                    kept, places = self._kept(batch.slice(begin), at + begin)
-                    yield group, kept, places
+                    for kept, places in self._kept(batch.slice(begin), at + begin):
+                        yield group, kept, places
                 at += len(batch)
 
     def _wanted(self, first: int) -> list[int]:
@@ -181,20 +203,21 @@ class _File:
         able = {each.row_groups[0].id for each in fragment.split_by_row_group(self._expression)}
         return [group for group in groups if group in able]
 
-    def _kept(self, batch: Batch, at: int) -> tuple[Batch, Sequence[Any]]:
+    def _kept(self, batch: Batch, at: int) -> Generator[tuple[Batch, Sequence[Any]]]:
         """The rows that pass the filter, and their places; `at` is that of the first."""
+        if self._expression is None:
+            yield self._cut(batch), range(at, at + len(batch))
+            return
         pa = arrow()
-        places: Sequence[Any] = range(at, at + len(batch))
-        if self._expression is not None:
-            place = "row" + "_" * max(map(len, batch.schema.names))  # longer than any name, so none of them
-            table = pa.Table.from_batches([batch]).append_column(place, pa.array(places, pa.int64()))
-            table = table.filter(self._expression)
-            if not table.num_rows:
-                return None, ()
-            (batch,) = table.combine_chunks().to_batches()
-            places = batch.column(place).to_pylist()
+        place = "row" + "_" * max(map(len, batch.schema.names))  # longer than any name, so none of them
+        places = pa.array(range(at, at + len(batch)), pa.int64())
+        table = pa.Table.from_batches([batch]).append_column(place, places)
+        for part in table.filter(self._expression).to_batches():
+            yield self._cut(part), part.column(place).to_pylist()
+
+    def _cut(self, batch: Batch) -> Batch:
         columns = [batch.column(name) for name in self.schema.names]
-        return pa.RecordBatch.from_arrays(columns, schema=self.schema), places
+        return arrow().RecordBatch.from_arrays(columns, schema=self.schema)
 
 
 def _opened(path: str) -> Any:
@@ -208,7 +231,7 @@ def _opened(path: str) -> Any:
 
 def _chosen(schema: Schema, names: list[str] | None, path: str) -> Schema:
     """The columns to read, without what other tools have noted beside them."""
-    for name in names or ():
+    for name in names or schema.names:
         _must_have(schema, name, path)
     fields = [schema.field(name) for name in names or schema.names]
     return arrow().schema([field.remove_metadata() for field in fields])
@@ -217,6 +240,8 @@ def _chosen(schema: Schema, names: list[str] | None, path: str) -> Schema:
 def _must_have(schema: Schema, name: str, path: str) -> None:
     if name not in schema.names:
         raise ConnectorError(f"The file {path} has no column {name}; it has {', '.join(schema.names)}.")
+    if schema.names.count(name) > 1:
+        raise ConnectorError(f"The file {path} has the column {name} twice, so it is not clear which one is meant.")
 
 
 def _expression(conditions: Sequence[Condition], schema: Schema, path: str) -> Any:

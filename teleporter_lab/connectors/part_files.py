@@ -41,9 +41,10 @@ class PartFiles:
             self._folder.mkdir(exist_ok=True)
             self._lock = os.open(self._folder / f".{self._prefix}.lock", os.O_RDWR | os.O_CREAT, 0o644)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            for left in self._folder.glob(f".{self._prefix}-*.{self._ending}.tmp"):
-                left.unlink()
-            found = sorted((number, path) for path in self._folder.iterdir() if (number := self._number(path)))
+            for left in self._folder.glob(".*.tmp"):
+                if self._number(left.name[1:-4]):
+                    left.unlink()
+            found = sorted((number, path) for path in self._folder.iterdir() if (number := self._number(path.name)))
         except BlockingIOError as error:
             self.close()
             raise ConnectorError(f"The folder {self._folder} is being written by another sink.") from error
@@ -84,8 +85,8 @@ class PartFiles:
             os.close(self._lock)
             self._lock = None
 
-    def _number(self, path: Path) -> int:
-        found = re.fullmatch(rf"{re.escape(self._prefix)}-(\d+)\.{re.escape(self._ending)}", path.name)
+    def _number(self, name: str) -> int:
+        found = re.fullmatch(rf"{re.escape(self._prefix)}-(\d+)\.{re.escape(self._ending)}", name)
         return int(found[1]) if found else 0
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from teleporter_lab.connectors.base import require
 from teleporter_lab.connectors.columns import Columns
-from teleporter_lab.errors import BadRecord
+from teleporter_lab.errors import BadRecord, ConnectorError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -98,13 +98,22 @@ def arrow_type(kind: TypeName, zone: str | None = None) -> Any:
 
 
 def rows_of(batch: Batch) -> list[dict[str, Any]]:
-    """A mapping for each row. Nanoseconds become microseconds, as Python has no smaller unit."""
-    return _in_python_units(batch).to_pylist()
+    """A mapping for each row. Nanoseconds become microseconds, as Python has no smaller unit.
+
+    Raises BadRecord for a value that Python has no form for, such as a time beyond the year 9999.
+    """
+    try:
+        return _in_python_units(batch).to_pylist()
+    except misfits() as error:
+        raise _unheld(batch, error) from error
 
 
 def cells_of(batch: Batch) -> list[list[Any]]:
-    """The values of each column as Python has them."""
-    return [column.to_pylist() for column in _in_python_units(batch).columns]
+    """The values of each column as Python has them. Raises BadRecord like `rows_of`."""
+    try:
+        return [column.to_pylist() for column in _in_python_units(batch).columns]
+    except misfits() as error:
+        raise _unheld(batch, error) from error
 
 
 def batch_of(columns: Iterable[Sequence[Any]], schema: Schema) -> Batch:
@@ -121,8 +130,18 @@ def batch_of(columns: Iterable[Sequence[Any]], schema: Schema) -> Batch:
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
+def one_of(table: Any, what: str) -> Batch:
+    """The rows of a table as one batch. Raises ConnectorError when one cannot hold them."""
+    batches = table.combine_chunks().to_batches()
+    if len(batches) > 1:
+        raise ConnectorError(f"A page of {what} has more text than one batch can hold; give it a smaller `pageSize`.")
+    return batches[0] if batches else arrow().RecordBatch.from_pylist([], schema=table.schema)
+
+
 def of_batch(batch: Batch, target: str) -> Columns:
-    """Just the columns of `batch`."""
+    """Just the columns of `batch`. Raises BadRecord when it has none."""
+    if not batch.num_columns:
+        raise BadRecord(f"A batch for {target} has no columns at all.")
     return Columns(batch.schema.names, target, exact=True)
 
 
@@ -272,6 +291,19 @@ def _first_misfit(values: Sequence[Any], kind: Any, wrong: tuple[type[Exception]
         except wrong as error:
             return at, error
     raise AssertionError("only called for values of which one does not fit")
+
+
+def _unheld(batch: Batch, error: Exception) -> BadRecord:
+    """What to say of a batch with a value that Python cannot hold."""
+    wrong = misfits()
+    for name, column in zip(batch.schema.names, _in_python_units(batch).columns, strict=True):
+        for value in column:
+            try:
+                value.as_py()
+            except wrong as found:
+                reason = str(found).splitlines()[0].rstrip(".")
+                return BadRecord(f"The column {name}, {column.type}, has a value that Python cannot hold: {reason}.")
+    return BadRecord(f"A batch has values that Python cannot hold: {str(error).splitlines()[0].rstrip('.')}.")
 
 
 def _in_python_units(batch: Batch) -> Batch:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from teleporter_lab.connectors import sqlite_file
 from teleporter_lab.connectors.base import require
-from teleporter_lab.connectors.record_batches import DECIMAL, arrow, arrow_type, fitted, shown
+from teleporter_lab.connectors.record_batches import DECIMAL, arrow, arrow_type, fitted, one_of, shown
 from teleporter_lab.connectors.sql_columns import page_size
 from teleporter_lab.connectors.sql_source import distinct, stripped
 from teleporter_lab.errors import AddressUnreachable, BadRecord, ConnectorError
@@ -133,6 +133,12 @@ class AdbcFetch:
             self._ask(*self._page(None, count))  # so that a stream which goes on has the types that it began with
         return self._ask(*self._page(after, count))
 
+    def keys(self, after: Any, count: int) -> list[Any]:
+        with self._adbc.cursor("the query") as cursor:
+            sql, parameters = self._page(after, count, self._key)
+            cursor.execute(sql, parameters or None)
+            return cursor.fetch_arrow_table().column(0).to_pylist()
+
     def whole(self) -> Generator[Batch]:
         with self._adbc.cursor("the query") as cursor:
             self._prepare(cursor)
@@ -144,7 +150,7 @@ class AdbcFetch:
     def close(self) -> None:
         self._adbc.close()
 
-    def _page(self, after: Any, count: int) -> tuple[str, tuple[Any, ...]]:
+    def _page(self, after: Any, count: int, what: str = "*") -> tuple[str, tuple[Any, ...]]:
         """A page as SQL and parameters. Whole numbers stand in the text: without parameters PostgreSQL copies, which is
         twice as fast."""
         behind, parameters = "", ()
@@ -153,15 +159,14 @@ class AdbcFetch:
         elif after is not None:
             behind = f" WHERE {self._key} > {'$1' if self._database.file is None else '?'}"
             parameters = (after,)
-        return f"SELECT * FROM ({self._inner}\n) AS page{behind} ORDER BY {self._key} LIMIT {count}", parameters
+        return f"SELECT {what} FROM ({self._inner}\n) AS page{behind} ORDER BY {self._key} LIMIT {count}", parameters
 
     def _ask(self, sql: str, parameters: tuple[Any, ...]) -> Batch:
         with self._adbc.cursor("the query") as cursor:
             self._prepare(cursor)
             cursor.execute(sql, parameters or None)
-            table = cursor.fetch_arrow_table().combine_chunks()
-        batches = table.to_batches() or [arrow().RecordBatch.from_pylist([], schema=table.schema)]
-        return self._fit(batches[0])
+            page = one_of(cursor.fetch_arrow_table(), "the query")
+        return self._fit(page)
 
     def _prepare(self, cursor: Any) -> None:
         if self._database.file is not None:  # types are those of so many rows, and others are refused
@@ -211,16 +216,14 @@ class ResultTypes:
         self.schema = pa.schema(fields)
 
     def fit(self, batch: Batch) -> Batch:
-        """`batch` in that schema. Raises ConnectorError for a value that it cannot hold."""
+        """`batch` in that schema. Raises BadRecord for a value that it cannot hold."""
         pa = arrow()
         columns = [_storage(column, field.type) for column, field in zip(batch.columns, self.schema, strict=True)]
         plain = pa.RecordBatch.from_arrays(columns, names=self.schema.names)
         try:
             return fitted(plain, self.schema, "the query")
         except BadRecord as error:
-            raise ConnectorError(
-                f"{error.message} The columns are {shown(self.schema)}; name others in `types`."
-            ) from error
+            raise BadRecord(f"{error.message} The columns are {shown(self.schema)}; name others in `types`.") from error
 
 
 def _plain_type(field: Any) -> Any:

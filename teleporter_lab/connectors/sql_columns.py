@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from teleporter_lab.connectors.base import position_field
 from teleporter_lab.connectors.record_batches import arrow
 from teleporter_lab.connectors.sql_source import key_of, ordered
-from teleporter_lab.errors import ConnectorError
+from teleporter_lab.errors import BadRecord, ConnectorError
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -28,11 +28,21 @@ class Fetch(Protocol):
     """Where batches come from. All have the same columns."""
 
     def page(self, after: Any, count: int) -> Batch:
-        """Up to `count` rows behind the key `after` (None: from the start), in the order of the key."""
+        """Up to `count` rows behind the key `after` (None: from the start), in the order of the key.
+
+        Raises BadRecord when one of them does not fit the columns.
+        """
+        ...
+
+    def keys(self, after: Any, count: int) -> list[Any]:
+        """The keys alone of such a page."""
         ...
 
     def whole(self) -> Generator[Batch]:
-        """All rows of the query, in batches. Raises, at the latest with the first batch, what the database says."""
+        """All rows of the query, in batches. Raises, at the latest with the first batch, what the database says.
+
+        After `close` it may be called again.
+        """
         ...
 
     def close(self) -> None:
@@ -87,7 +97,11 @@ class _Columns:
 
 
 class SqlColumnPages(_Columns):
-    """Pages behind a key, like `SqlPages`. Position: `{"key": value}`, exact; memory: one page."""
+    """Pages behind a key, like `SqlPages`. Position: `{"key": value}`, exact; memory: one page.
+
+    A row that does not fit the columns is raised once everything before it went out; the read after that goes on
+    behind it.
+    """
 
     def __init__(self, options: SqlSourceOptions, database: Database, fetch: Fetch) -> None:
         super().__init__(options, database, fetch)
@@ -108,11 +122,35 @@ class SqlColumnPages(_Columns):
         """The next page; one row more is asked for, to see whether the key of the last one stands twice."""
         if self._end:
             return None
-        after = None if self._position is None else self._position["key"]
-        page = self._fetch.page(after, self._size + 1)
+        page, count = self._fitting()
         self._check(page)
-        self._end = len(page) <= self._size
-        return page.slice(0, self._size) if len(page) else None
+        self._end = len(page) < count
+        return page.slice(0, max(1, count - 1)) if len(page) else None
+
+    def _fitting(self) -> tuple[Batch, int]:
+        """The next page, smaller where a row does not fit, and the rows asked for. Passes a bad row that is first."""
+        after, count = None if self._position is None else self._position["key"], self._size + 1
+        bad: BadRecord | None = None
+        while True:
+            try:
+                page = self._fetch.page(after, count)
+            except BadRecord as error:
+                bad = error
+            else:
+                if count == 1:
+                    self._behind(after)
+                return page, count
+            if count == 1:
+                self._position = {"key": self._behind(after)}
+                raise bad
+            count //= 2
+
+    def _behind(self, after: Any) -> Any:
+        """The key behind `after`; the one that follows must be another, or its row would be passed as well."""
+        keys = self._fetch.keys(after, 2)
+        if len(set(keys)) < len(keys):
+            raise self._twice()
+        return key_of({"key": keys[0]})
 
     def _passed(self, batch: Batch) -> None:
         self._position = {"key": batch.column(self._key)[len(batch) - 1].as_py()}
@@ -127,40 +165,77 @@ class SqlColumnPages(_Columns):
         if not able or keys.null_count:
             raise ConnectorError(f"The key {self._key} must hold numbers or text and no nulls.")
         if arrow("pyarrow.compute").count_distinct(keys).as_py() < len(keys):
-            raise ConnectorError(f"The key {self._key} must be unique: a value stands twice.")
+            raise self._twice()
+
+    def _twice(self) -> ConnectorError:
+        return ConnectorError(f"The key {self._key} must be unique: a value stands twice.")
 
 
 class SqlColumnRows(_Columns):
-    """The whole result once, like `SqlRows`. Position: `{"row": n}` with an ORDER BY, none without."""
+    """The whole result once, like `SqlRows`. Position: `{"row": n}` with an ORDER BY, none without.
+
+    After an error the query is asked again, from the row reached on; without an ORDER BY there is no such row, and once
+    rows went out the same error is raised again.
+    """
 
     def __init__(self, options: SqlSourceOptions, database: Database, fetch: Fetch) -> None:
         super().__init__(options, database, fetch)
         self._ordered = ordered(options.query)
         self._batches: Generator[Batch] | None = None
         self._row = 0
+        self._end = False
+        self._failure: BaseException | None = None
 
     def open(self, position: Any) -> None:
         self._database.must_exist()
-        skip = 0 if position is None or not self._ordered else position_field(position, "row", int, "a query")
-        self._batches = self._fetch.whole()
-        self._row = skip
-        while skip and (batch := self._more()) is not None:
-            self._batch, self._given = batch, min(skip, len(batch))
-            skip -= self._given
-        self._row -= skip
+        self._row = 0 if position is None or not self._ordered else position_field(position, "row", int, "a query")
+        skipped = self._skip(self._row)
+        self._row = min(self._row, skipped)
 
     @property
     def position(self) -> Any:
         return {"row": self._row} if self._ordered else None
 
     def close(self) -> None:
-        if self._batches is not None:
-            self._batches.close()
-            self._batches = None
+        self._end = True
+        self._let_go()
         super().close()
 
     def _more(self) -> Batch | None:
+        if self._failure is not None:
+            raise self._failure
+        if self._end:
+            return None
+        try:
+            if self._batches is None:
+                self._skip(self._row)
+                if self._batch is not None:
+                    return self._batch.slice(self._given)
+            return self._next()
+        except BaseException as error:
+            self._let_go()
+            if self._row and not self._ordered:
+                self._failure = error
+            raise
+
+    def _skip(self, rows: int) -> int:
+        """Asks the query, and passes over so many rows; gives how many there were. The rest of a batch stays."""
+        self._batch, self._given, skipped = None, 0, 0
+        self._batches = self._fetch.whole()
+        while skipped < rows and (batch := self._next()) is not None:
+            self._batch, self._given = batch, min(rows - skipped, len(batch))
+            skipped += self._given
+        return skipped
+
+    def _next(self) -> Batch | None:
         return next((batch for batch in self._batches or () if len(batch)), None)
+
+    def _let_go(self) -> None:
+        """Ends the query; one that failed cannot go on, and would only say that it is over."""
+        batches, self._batches = self._batches, None
+        if batches is not None:
+            batches.close()
+        self._fetch.close()
 
     def _passed(self, batch: Batch) -> None:
         self._row += len(batch)

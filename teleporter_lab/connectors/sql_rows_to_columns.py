@@ -5,7 +5,7 @@ Owns the types that the columns of a query have where the database does not tell
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from decimal import Decimal
 from operator import itemgetter
@@ -15,10 +15,10 @@ from sqlalchemy import column, literal_column, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from teleporter_lab.connectors.csv_values import CONVERT, UNFIT, TypeName
-from teleporter_lab.connectors.record_batches import Misfit, arrow, arrow_type, batch_of, inferred, schema_of
+from teleporter_lab.connectors.record_batches import Misfit, arrow, arrow_type, batch_of, inferred, one_of, schema_of
 from teleporter_lab.connectors.sql_columns import page_size
 from teleporter_lab.connectors.sql_source import names_of, statements, stripped
-from teleporter_lab.errors import ConnectorError
+from teleporter_lab.errors import BadRecord, ConnectorError
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -50,6 +50,14 @@ class DriverFetch:
             wanted = {"count": count} if after is None else {"count": count, "after": after}
             result = connection.execute(first if after is None else behind, wanted)
             return self._taken(names_of(result), result, count, connection)
+
+    def keys(self, after: Any, count: int) -> list[Any]:
+        key = cast("str", self._options.key)
+        first, behind = statements(self._options.query, key)
+        wanted = {"count": count} if after is None else {"count": count, "after": after}
+        with self._database.connect("the query") as connection:
+            rows = connection.execute(first if after is None else behind, wanted)
+            return [row[key] for row in rows.mappings()]
 
     def whole(self) -> Generator[Batch]:
         connection = self._database.acquire()
@@ -99,13 +107,13 @@ class DriverFetch:
         while count > 0 and (rows := result.fetchmany(min(count, SOME))):
             parts.append(self._batch(names, rows, connection))
             count -= len(rows)
-        whole = arrow().Table.from_batches(parts, self._schema).combine_chunks()
-        return whole.to_batches()[0] if parts else self._batch(names, [], connection)
+        return one_of(arrow().Table.from_batches(parts, self._schema), "the query")
 
     def _look(self, connection: Connection, first: Select[Any], count: int) -> None:
         """Looks at the first page of the query, so that a stream which goes on has the types that it began with."""
         result = connection.execute(first, {"count": count})
-        self._batch(names_of(result), result.fetchall(), connection)
+        names, rows = names_of(result), result.fetchall()
+        self._schema = self._typed(names, [list(map(itemgetter(at), rows)) for at in range(len(names))], connection)
 
     def _batch(self, names: Sequence[str], rows: Sequence[Any], connection: Connection) -> Batch:
         columns = [list(map(itemgetter(at), rows)) for at in range(len(names))]
@@ -117,7 +125,7 @@ class DriverFetch:
         try:
             return batch_of(columns, self._schema)
         except Misfit as misfit:
-            raise ConnectorError(f"A row of the query does not fit: {misfit}; name the type in `types`.") from misfit
+            raise BadRecord(f"A row of the query does not fit: {misfit}; name the type in `types`.") from misfit
 
     def _typed(self, names: Sequence[str], columns: Sequence[list[Any]], connection: Connection) -> Schema:
         types = self._options.types
@@ -156,8 +164,12 @@ def _given(kind: TypeName, values: Sequence[Any]) -> Any:
     """The Arrow type behind a name; times that have a zone are instants."""
     if kind != "datetime":
         return arrow_type(kind)
-    first = next((_values(kind, [value], "")[0] for value in values if value is not None), None)
-    return arrow_type(kind, "UTC" if isinstance(first, datetime) and first.tzinfo is not None else None)
+    for value in values:
+        with suppress(BadRecord):  # told when its row is read
+            first = _values(kind, [value], "")[0]
+            if first is not None:
+                return arrow_type(kind, "UTC" if isinstance(first, datetime) and first.tzinfo is not None else None)
+    return arrow_type(kind)
 
 
 def _values(kind: TypeName | None, values: list[Any], name: str) -> list[Any]:
@@ -167,7 +179,7 @@ def _values(kind: TypeName | None, values: list[Any], name: str) -> list[Any]:
     try:
         return [None if value is None else _value(kind, value) for value in values]
     except UNFIT as error:
-        raise ConnectorError(f"A row of the query has a value in {name} that is no {kind}: {error}.") from error
+        raise BadRecord(f"A row of the query has a value in {name} that is no {kind}: {error}.") from error
 
 
 def _value(kind: TypeName, value: Any) -> Any:

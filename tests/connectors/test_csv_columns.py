@@ -227,6 +227,34 @@ def test_values_that_only_python_reads_are_read_all_the_same(path: Path) -> None
 
 
 @pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("int", "0x10"),
+        ("int", " 3"),
+        ("int", " "),
+        ("float", "nan(1)"),
+        ("float", " "),
+        ("date", " 2020-01-01"),
+        ("date", "2020-01-01\t"),
+        ("date", " "),
+        ("datetime", " 2020-01-01 10:00"),
+        ("datetime", "2020-01-01 10:00 "),
+        ("bool", " true"),
+        ("decimal", " 1"),
+        ("text", "\ufeffx"),
+    ],
+)
+@pytest.mark.parametrize("first", [True, False])
+def test_what_pyarrow_alone_would_read_is_decided_by_the_row_form(
+    path: Path, kind: Any, value: str, first: bool
+) -> None:
+    path.write_text(f"a,b\n{f'{value},1' if first else f'1,{value}'}\n", encoding="utf-8")
+    types = {"a" if first else "b": kind}
+    by_row, by_column = told(rows(path, types=types)), told(columns(path, types=types))
+    assert by_row == by_column
+
+
+@pytest.mark.parametrize(
     ("first", "second"), [("2024-01-02 00:00Z", "2024-01-02"), ("2024-01-02", "2024-01-02 00:00Z")]
 )
 def test_times_with_and_without_a_zone_do_not_mix(path: Path, first: str, second: str) -> None:
@@ -301,6 +329,8 @@ def test_files_of_a_pattern_must_have_the_same_columns(tmp_path: Path) -> None:
     with pytest.raises(
         ConnectorError, match=r"3\.csv has other columns than the one before it, a int64, b double and not a"
     ):
+        reader.read(9)
+    with pytest.raises(ConnectorError, match=r"3\.csv has other columns than the one before it"):
         reader.read(9)
     reader.close()
     assert len(everything(columns(tmp_path / "*.csv", types={"b": "float"}))) == 2

@@ -207,7 +207,66 @@ def test_a_field_of_many_types_is_refused_at_the_start(path: Path) -> None:
         columns(path).open(None)
 
 
-@pytest.mark.parametrize("data", [b"", b"\n\n", b"5\nnot json\n"])
+def told(reader: LineSource) -> list[Any]:
+    """Every row, and what was said about the bad lines."""
+    reader.open(None)
+    found: list[Any] = []
+    while True:
+        try:
+            batch = reader.read(7)
+        except BadRecord as error:
+            found.append(error.message)
+            continue
+        if batch is None:
+            reader.close()
+            return found
+        found += batch if isinstance(batch, list) else batch.to_pylist()  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("head", [b"\n" * 1000, b"x\n" * 1001, b"{}\n" * 1200, b"[1]\n\n" * 600])
+def test_a_file_whose_first_lines_hold_no_object_is_read(path: Path, head: bytes) -> None:
+    path.write_bytes(head + lines({"a": 1}, {"a": 2}))
+    if head.startswith((b"[", b"{")):
+        found = told(columns(path))
+        assert found[-2:] == [{"a": 1}, {"a": 2}]
+        assert len(found) == (602 if head.startswith(b"[") else 1202)
+    else:
+        assert told(columns(path)) == told(rows(path))
+
+
+def test_lines_that_are_no_rows_are_told_one_by_one(path: Path) -> None:
+    path.write_bytes(b"5\n\nnot json\n{}\n \n{}")
+    reader = columns(path)
+    found = told(reader)
+    assert [message.split(f"{path} ")[0] for message in found] == [f"Line {n} of " for n in (1, 3, 4, 6)]
+    assert "holds a int and no object" in found[0]
+    assert "is no JSON: " in found[1]
+    assert found[2].endswith("holds an object without fields, and a row needs a field to have columns.")
+    assert reader.position == {"file": str(path), "offset": path.stat().st_size}
+
+
+def test_a_line_that_is_too_long_at_the_start_is_passed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines_module, "BLOCK", 50)
+    monkeypatch.setattr(lines_module, "LONGEST", 200)
+    path.write_bytes(lines("x" * 500, {"a": 1}))
+    found = told(columns(path))
+    assert (len(found), found[1]) == (2, {"a": 1})
+
+
+def test_a_resumed_read_has_the_columns_of_the_first_file(tmp_path: Path) -> None:
+    for name, text in (("a", b"\n5\n"), ("b", lines({"a": 1, "b": 2.5})), ("c", lines({"a": 3}, {"a": 4}, {"a": 5}))):
+        (tmp_path / f"{name}.jsonl").write_bytes(text)
+    position = {"file": str(tmp_path / "c.jsonl"), "offset": 9}
+    for expected in ([{"a": 4, "b": None}, {"a": 5, "b": None}], [{"a": 4}, {"a": 5}]):
+        reader = columns(tmp_path / "*.jsonl")
+        reader.open(position)
+        batch: Any = reader.read(9)
+        assert batch.to_pylist() == expected
+        reader.close()
+        (tmp_path / "b.jsonl").unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("data", [b"", b"\n\n", b" \n\r\n"])
 def test_a_file_without_objects_has_no_rows(path: Path, data: bytes) -> None:
     path.write_bytes(data)
     reader = columns(path)

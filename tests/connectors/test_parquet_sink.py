@@ -241,3 +241,10 @@ def test_rows_go_through_the_sink_and_the_source_of_columns_unchanged(
         got += chunk.to_pylist()
     reader.close()
     assert got == rows
+
+
+def test_a_batch_without_columns_is_refused(folder: Path) -> None:
+    for batch in pa.table({"x": [1, 2]}).select([]).to_batches():
+        with pytest.raises(BadRecord, match=r"^A batch for .* has no columns at all\.$"):
+            write(folder, batch)
+    assert files(folder) == []

@@ -15,7 +15,8 @@ from pydantic import ValidationError
 from teleporter_lab.connectors import parquet_source
 from teleporter_lab.connectors.base import Registry
 from teleporter_lab.connectors.parquet import ParquetConnector, ParquetSourceOptions
-from teleporter_lab.errors import AddressUnreachable, ConnectorError
+from teleporter_lab.connectors.record_batches import arrow
+from teleporter_lab.errors import AddressUnreachable, BadRecord, ConnectorError
 from teleporter_lab.testing.source_contract import ColumnarSourceContract, SourceCase, SourceContract
 
 if TYPE_CHECKING:
@@ -235,3 +236,82 @@ def test_empty_files_are_passed_over(tmp_path: Path) -> None:
         table = pa.Table.from_pylist(records, schema=pa.schema([("a", pa.int64())]))
         pq.write_table(table, tmp_path / f"{name}.parquet")
     assert everything(columns(tmp_path / "*.parquet")) == [{"a": 1}]
+
+
+@pytest.mark.parametrize("filtered", [False, True])
+def test_a_read_after_a_failed_one_goes_on_behind_the_last_row(
+    path: Path, monkeypatch: pytest.MonkeyPatch, filtered: bool
+) -> None:
+    write(path, RECORDS, group=20)
+    whole, failures = pq.ParquetFile.iter_batches, [OSError(5, "Input/output error"), pa.ArrowInvalid("damaged")]
+
+    def flaky(self: Any, size: int, row_groups: list[int], **more: Any) -> Any:
+        for number, batch in enumerate(whole(self, size, row_groups=row_groups, **more)):
+            if row_groups == [2] and number == 1 and failures:
+                raise failures.pop(0)
+            yield batch
+
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", flaky)
+    reader = columns(path, filter=[{"column": "id", "is": "not in", "value": [44, 45, 46]}] if filtered else [])
+    reader.open(None)
+    got: list[Any] = []
+    while len(got) < (44 if filtered else 47):
+        got += reader.read(5).to_pylist()
+    with pytest.raises(AddressUnreachable, match="Input/output error"):
+        reader.read(5)
+    with pytest.raises(ConnectorError, match="cannot be read: damaged"):
+        reader.read(5)
+    while (batch := reader.read(5)) is not None:
+        got += batch.to_pylist()
+    reader.close()
+    assert got == [each for each in RECORDS if not filtered or each["id"] not in (44, 45, 46)]
+
+
+def test_a_filter_may_give_several_batches(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(path, RECORDS)
+
+    class InParts:
+        RecordBatch, array, int64, schema = pa.RecordBatch, pa.array, pa.int64, pa.schema
+
+        class Table:
+            @staticmethod
+            def from_batches(batches: list[Any]) -> Any:
+                return pa.Table.from_batches([part for each in batches for part in (each.slice(0, 2), each.slice(2))])
+
+    monkeypatch.setattr(parquet_source, "arrow", lambda name=None: InParts if name is None else arrow(name))
+    condition = {"column": "id", "is": ">=", "value": 0}
+    reader = columns(path)
+    reader.open(None)
+    reader.close()
+    reader = columns(path, filter=[condition])
+    monkeypatch.setattr(parquet_source, "_comparison", lambda *_: arrow("pyarrow.compute").field("id") >= 0)
+    assert everything(reader) == RECORDS
+
+
+def test_a_file_with_a_column_twice_or_none_at_all_is_refused(path: Path) -> None:
+    pq.write_table(pa.Table.from_arrays([pa.array([1]), pa.array([2]), pa.array([3])], ["x", "x", "y"]), path)
+    with pytest.raises(ConnectorError, match=r"data\.parquet has the column x twice, so"):
+        columns(path).open(None)
+    assert everything(columns(path, columns=["y"])) == [{"y": 3}]
+    pq.write_table(pa.table({"x": [1, 2]}).select([]), path)
+    for reader in (columns(path), rows(path)):
+        with pytest.raises(ConnectorError, match=r"data\.parquet has no columns, and without them"):
+            reader.open(None)
+
+
+def test_a_value_that_python_cannot_hold_is_a_bad_row_that_is_passed(path: Path) -> None:
+    times = pa.array([n if n != 10 else 1 << 60 for n in range(20)], pa.timestamp("us"))
+    pq.write_table(pa.table({"t": times}), path)
+    reader = rows(path)
+    reader.open(None)
+    got: list[Any] = []
+    while len(got) < 10:
+        got += reader.read(100)
+    with pytest.raises(
+        BadRecord, match=r"^Row 11 of row group 0 of .*: The column t, timestamp\[us\], has a value that"
+    ):
+        reader.read(100)
+    while (chunk := reader.read(100)) is not None:
+        got += chunk
+    reader.close()
+    assert len(got) == 19

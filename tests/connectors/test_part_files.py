@@ -117,3 +117,13 @@ def test_both_the_file_and_its_name_are_synced(tmp_path: Path, monkeypatch: pyte
     add(files, "a")
     files.close()
     assert synced == [".part-00000001.txt.tmp", tmp_path.name]
+
+
+def test_what_another_sink_is_writing_is_left_alone(tmp_path: Path) -> None:
+    """Also where its prefix begins with this one."""
+    for name in (".part-1.txt.tmp", ".part-00000007.txt.tmp", ".part-a-00000001.txt.tmp", ".part-x.txt.tmp"):
+        (tmp_path / name).write_text("half")
+    files = parts(tmp_path)
+    files.open()
+    files.close()
+    assert names(tmp_path) == [".part-a-00000001.txt.tmp", ".part-x.txt.tmp"]

@@ -21,11 +21,13 @@ from teleporter_lab.connectors.record_batches import (
     fitted,
     inferred,
     is_batch,
+    of_batch,
+    one_of,
     rows_of,
     schema_of,
     selected,
 )
-from teleporter_lab.errors import BadRecord, MissingDriver
+from teleporter_lab.errors import BadRecord, ConnectorError, MissingDriver
 
 if TYPE_CHECKING:
     from teleporter_lab.connectors.csv_values import TypeName
@@ -206,3 +208,29 @@ def test_a_piece_is_given_bit_by_bit_with_the_byte_behind_it() -> None:
     assert piece.left == 0
     assert piece.mark({"offset": 99}) == {"offset": 99}
     assert Piece().left == 0
+
+
+@pytest.mark.parametrize("kind", [pa.timestamp("us"), pa.timestamp("s", "UTC"), pa.date32(), pa.duration("s")])
+def test_a_value_beyond_what_python_holds_is_a_bad_record(kind: Any) -> None:
+    bits = 32 if kind == pa.date32() else 64
+    values = pa.array([0, (1 << bits - 1) - 1], pa.int32() if bits == 32 else pa.int64())
+    batch = pa.RecordBatch.from_arrays([values.view(kind)], ["t"])
+    for form in (rows_of, cells_of):
+        with pytest.raises(BadRecord, match=r"^The column t, .*, has a value that Python cannot hold: [^\n]+\.$"):
+            form(batch)
+
+
+def test_a_table_that_is_too_large_for_one_batch_is_refused() -> None:
+    class Large:
+        def combine_chunks(self) -> Any:
+            return pa.Table.from_batches([BATCH, BATCH])
+
+    with pytest.raises(ConnectorError, match=r"^A page of the query has more text .* smaller `pageSize`\.$"):
+        one_of(Large(), "the query")
+    assert one_of(pa.Table.from_batches([BATCH, BATCH]), "the query").num_rows == 6
+    assert one_of(BATCH.schema.empty_table(), "the query").schema == BATCH.schema
+
+
+def test_a_batch_without_columns_has_none_to_write() -> None:
+    with pytest.raises(BadRecord, match=r"^A batch for t has no columns at all\.$"):
+        of_batch(BATCH.select([]), "t")

@@ -14,7 +14,7 @@ import pytest
 
 from teleporter_lab.connectors.sql import SqlAddressOptions, SqlConnector, SqlSourceOptions
 from teleporter_lab.connectors.sql_database import Database
-from teleporter_lab.errors import AddressUnreachable, ConnectorError
+from teleporter_lab.errors import AddressUnreachable, BadRecord, ConnectorError
 from teleporter_lab.testing.source_contract import ColumnarSourceContract, SourceCase
 
 if TYPE_CHECKING:
@@ -251,3 +251,90 @@ def test_one_connection_is_enough_for_a_cursor_and_its_types(tmp_path: Path) -> 
     assert everything(reader) == RECORDS
     assert database.statistics() == {"in_use": 0, "idle": 1}
     database.close()
+
+
+def read_on(reader: Any, got: list[int]) -> None:
+    """Reads to the end, or an error; `got` has the ids as far as they came."""
+    while (batch := reader.read(7)) is not None:
+        got += batch["id"].to_pylist()
+
+
+def sometimes_text(path: Path, adbc: bool) -> Database:
+    """Whole numbers in `v`, but a text in the row 11."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("CREATE TABLE t (id INTEGER, v)")
+        connection.executemany("INSERT INTO t VALUES (?, ?)", [(n, "x" if n == 11 else n) for n in range(1, 21)])
+    return Database(SqlAddressOptions(url=f"sqlite:///{path}", adbc=adbc))
+
+
+@pytest.mark.parametrize("adbc", [False, True])
+@pytest.mark.parametrize("size", [1, 2, 5, 8])
+def test_by_key_a_bad_row_comes_after_the_good_ones_and_is_passed(tmp_path: Path, adbc: bool, size: int) -> None:
+    database = sometimes_text(tmp_path / "x.db", adbc)
+    reader = columns(database, query="SELECT * FROM t", key="id", page_size=size)
+    reader.open(None)
+    got: list[int] = []
+    while len(got) < 10:
+        got += reader.read(100)["id"].to_pylist()
+    with pytest.raises(BadRecord, match=r"column v .*`types`\.$"):
+        reader.read(100)
+    while (batch := reader.read(100)) is not None:
+        got += batch["id"].to_pylist()
+    assert got == [n for n in range(1, 21) if n != 11]
+    reader.close()
+    again = columns(database, query="SELECT * FROM t", key="id", page_size=size)
+    assert [row["id"] for row in everything(again, {"key": 11})] == list(range(12, 21))
+    database.close()
+
+
+@pytest.mark.parametrize("adbc", [False, True])
+def test_after_a_failed_read_of_a_whole_result_the_same_error_comes_again(tmp_path: Path, adbc: bool) -> None:
+    database = sometimes_text(tmp_path / "x.db", adbc)
+    for order in ("", " ORDER BY id"):
+        reader = columns(database, query=f"SELECT * FROM t{order}", page_size=5)
+        reader.open(None)
+        got: list[int] = []
+        with pytest.raises(ConnectorError) as first:
+            read_on(reader, got)
+        for _ in range(3):
+            with pytest.raises(ConnectorError) as again:
+                reader.read(3)
+            assert again.value.message == first.value.message
+        assert got == list(range(1, len(got) + 1))
+        reader.close()
+    database.close()
+
+
+def test_after_a_passing_error_a_whole_result_goes_on_where_it_was(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = columns(database, query="SELECT id FROM goods ORDER BY id", page_size=6)
+    reader.open(None)
+    got: list[int] = []
+    whole, fetch = reader._fetch.whole, reader._fetch
+    failed: list[int] = []
+
+    def flaky() -> Any:
+        batches = whole()
+        try:
+            for batch in batches:
+                for at in range(len(batch)):
+                    if len(got) == 40 and len(failed) < 2:
+                        failed.append(at)
+                        raise AddressUnreachable("The line is cut.")
+                    yield batch.slice(at, 1)
+        finally:
+            batches.close()
+
+    reader.close()
+    monkeypatch.setattr(fetch, "whole", flaky)
+    reader = type(reader)(SqlSourceOptions(query="SELECT id FROM goods ORDER BY id", page_size=6), database, fetch)
+    reader.open(None)
+    for _ in range(2):
+        with pytest.raises(AddressUnreachable, match="cut"):
+            read_on(reader, got)
+    read_on(reader, got)
+    assert got == [record["id"] for record in RECORDS]
+    assert reader.position == {"row": 100}
+    assert reader.read(7) is None
+    reader.close()
