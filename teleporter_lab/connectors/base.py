@@ -74,6 +74,10 @@ class Options(BaseModel):
     )
 
 
+class NoRoller(Options):
+    """The `roller` block of a connector that has no roller: it must be empty."""
+
+
 class BatchOptions(Options):
     """What every sink's `client` block has: a batch is written when it is full or old enough."""
 
@@ -110,6 +114,23 @@ class Spec(Generic[Made_co]):
     """What makes the object that carries columns, from what `make` gets: a reader that gives pyarrow RecordBatches, a
     writer that takes them beside lists (often `make` itself). Both have an attribute `columnar` that is true. None
     where there is no such form."""
+    roller: type[BaseModel] | None = None
+    """The form of the `roller` block; None where there is no roller."""
+    rolled: Callable[[Any, Any, Any], Any] | None = None
+    """Like `make`, with the validated roller as a third argument; asked instead of `make` where one is configured."""
+    exactly_once: str | None = None
+    """Of a sink: whether it can keep the position of a source with the records: `any` source, or one of that category.
+    Its `client` model then has a field `exactly_once`."""
+    distance: Callable[[Any, Any], int | None] | None = None
+    """Of a source: how many records lie between two positions, where that can be told from them alone."""
+
+    def made(self, client: Any, address: Any, roller: Any = None) -> Made_co:
+        """What `make` or, with a roller, `rolled` makes."""
+        return (
+            self.make(client, address)
+            if roller is None or self.rolled is None
+            else self.rolled(client, address, roller)
+        )
 
 
 class Connector:
@@ -222,7 +243,8 @@ class Registry:
         """The models of the blocks that depend on the category. Raises UnknownConnector, which says what there is."""
         if table not in {"address", "source", "sink"}:
             return {}
-        return {"client": self.get(category).spec(table).model}
+        spec = self.get(category).spec(table)
+        return {"client": spec.model} | ({} if table == "address" else {"roller": spec.roller or NoRoller})
 
     def _import(self, places: list[Place]) -> None:
         for place in places:

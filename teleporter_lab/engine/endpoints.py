@@ -7,16 +7,20 @@ The engine calls `open` once before the first read or write and `close` exactly 
 it never came to open; an `open` that was cancelled may be called again. What is reloaded is closed, and a fresh reader
 or writer is made and opened in its place, a reader at the last position.
 
+A reader may belong to a system that keeps the position itself (`Committing`); a writer may keep a source's position in
+the transaction of the records (`Marking`).
+
 A reader with an attribute `columnar = True` may give pyarrow RecordBatches instead of lists, of up to 65,536 rows; a
 writer with one takes both.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
 T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
@@ -83,3 +87,55 @@ class BlockingWriter(Protocol[T_contra]):
     def write(self, records: Sequence[T_contra]) -> None: ...
 
     def close(self) -> None: ...
+
+
+@runtime_checkable
+class Committing(Protocol):
+    """What a `Reader` has in addition whose system keeps the position (a Kafka group).
+
+    Its `open(None)` goes on where the system says; a position that is given wins over that.
+    """
+
+    group: str
+    """Whom the system keeps the position for."""
+    settle: Callable[[], Awaitable[None]] | None
+    """Set before `open`: returns when every record given so far is confirmed and committed. It takes as long as the
+    slowest sink does, so the reader waits under a limit of its own."""
+
+    async def commit(self, position: Position) -> None:
+        """Everything up to `position` is done; returns when the system has accepted that. Raises a ConnectorError.
+
+        Called while a `read` may be waiting, never twice at a time.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """How far a stream has come, to be stored in the transaction of the records that brought it there."""
+
+    key: str
+    """Whose position it is, `/position/ns/task/stream/source`."""
+    text: str
+    """The record to be kept under the key, JSON."""
+    expect: str | None
+    """What must be kept there now; None: nothing."""
+    position: Position
+    group: str | None = None
+    """The group of a `Committing` reader."""
+
+
+@runtime_checkable
+class Marking(Protocol):
+    """What a `Writer` has in addition that can store a mark with its records; a blocking one as plain methods."""
+
+    async def marked(self, key: str) -> str | None:
+        """The text kept under `key`, None where there is none. Called after `open`."""
+        ...
+
+    async def write_marked(self, records: Sequence[Any], mark: Mark) -> None:
+        """Stores records and mark in one transaction, or nothing of both.
+
+        Raises Conflict where `mark.expect` does not hold: another run has gone on.
+        """
+        ...

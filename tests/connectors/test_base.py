@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from teleporter_lab.config.block import parse_block
 from teleporter_lab.connectors.base import (
     BUILTIN,
     Address,
     BatchOptions,
     Connector,
+    NoRoller,
     Options,
     Place,
     Registry,
@@ -24,7 +26,7 @@ from teleporter_lab.connectors.base import (
     require,
 )
 from teleporter_lab.connectors.memory import Memory
-from teleporter_lab.errors import ConnectorError, MissingDriver, UnknownConnector
+from teleporter_lab.errors import ConnectorError, InvalidConfig, MissingDriver, UnknownConnector
 
 
 class OtherOptions(Options):
@@ -101,10 +103,19 @@ def test_every_field_of_every_form_is_described_and_every_end_states_its_guarant
         assert table == "address" or spec.guarantee
 
 
+def test_a_roller_that_the_connector_has_not_is_a_mistake_and_an_empty_one_is_none() -> None:
+    model = Registry([place("other", OtherConnector)]).block_models("source", "other")
+    assert model is not None
+    assert parse_block(model["roller"], {}, ("roller",)) == NoRoller()
+    with pytest.raises(InvalidConfig) as refused:
+        parse_block(model["roller"], {"page": 1}, ("roller",))
+    assert [problem.path for problem in refused.value.problems] == ["roller.page"]
+
+
 def test_a_connector_of_another_package_is_one_class_and_one_entry_point() -> None:
     registry = Registry([place("other", OtherConnector)])
     assert registry.get("another") is OtherConnector
-    assert registry.block_models("source", "other") == {"client": OtherOptions}
+    assert registry.block_models("source", "other") == {"client": OtherOptions, "roller": NoRoller}
     assert registry.describe() == [
         {
             "category": "other",
