@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 from teleporter_lab import settings
-from teleporter_lab.broker.stores.base import split_url
+from teleporter_lab.broker.stores.base import SERVERS, split_url
 
 
 def command_line(
@@ -25,7 +26,14 @@ def command_line(
     """
     line = [sys.executable, "-m", "teleporter_lab", "broker", "--detached", "--name", name]
     line += ["--host", host, "--port", str(port), "--rpc-port", str(rpc_port)]
-    if store:
-        scheme, path = split_url(store)
-        line += ["--store", f"{scheme}:{Path(path).absolute() if path else ''}"]
+    if store and (where := _store(store)):
+        line += ["--store", where]
     return [*line, *more]
+
+
+def _store(url: str) -> str:
+    """How the new process is told; empty where it sees the same environment, as others may read a command line."""
+    scheme, path = split_url(url)
+    if scheme not in SERVERS:
+        return f"{scheme}:{Path(path).absolute() if path else ''}"
+    return "" if os.environ.get("TELEPORTER_STORE") == url else url

@@ -19,7 +19,11 @@ RpcPort = Annotated[
 ]
 StoreUrl = Annotated[
     str,
-    typer.Option(help="leveldb:PATH, sqlite:PATH or memory:; empty: in the data folder.", envvar="TELEPORTER_STORE"),
+    typer.Option(
+        help="leveldb:PATH, sqlite:PATH, memory: or postgresql://USER@HOST/DATABASE; empty: in the data folder. "
+        "One with a password belongs into the environment, as others may read a command line.",
+        envvar="TELEPORTER_STORE",
+    ),
 ]
 LogJson = Annotated[bool, typer.Option(help="Write the log as JSON lines.", envvar="TELEPORTER_LOG_JSON")]
 Drain = Annotated[

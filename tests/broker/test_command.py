@@ -21,3 +21,12 @@ def test_a_store_keeps_its_place_when_the_folder_changes() -> None:
     assert "memory:" in command_line("mine", store="memory:")
     with pytest.raises(InvalidInput):
         command_line("mine", store="nonsense")
+
+
+def test_the_url_of_a_server_is_kept_as_it_is_and_out_of_sight_where_the_environment_has_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    url = "postgresql://me:secret@host/db"
+    assert command_line("a", store=url)[-2:] == ["--store", url]
+    monkeypatch.setenv("TELEPORTER_STORE", url)
+    assert url not in command_line("a", store=url)

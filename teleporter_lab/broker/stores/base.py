@@ -17,7 +17,9 @@ from teleporter_lab.errors import Conflict, InvalidInput, StoreError
 if TYPE_CHECKING:
     from types import TracebackType
 
-SCHEMES = ("leveldb", "sqlite", "memory")
+EMBEDDED = ("leveldb", "sqlite", "memory")
+SERVERS = ("postgresql", "mysql", "mariadb")
+SCHEMES = (*EMBEDDED, *SERVERS)
 
 
 class Expectation(Enum):
@@ -116,10 +118,18 @@ def default_url(folder: Path) -> str:
 
 
 def split_url(url: str) -> tuple[str, str]:
-    """`scheme:path` or `scheme:///path` as scheme and path; raises InvalidInput for what is neither."""
+    """`scheme:path` or `scheme:///path` as scheme and path; raises InvalidInput for what is neither.
+
+    Of a server what follows the scheme comes back as it is.
+    """
     scheme, colon, path = url.partition(":")
     if not colon or scheme not in SCHEMES:
-        raise InvalidInput(f"{url!r} is no store: write one of {', '.join(f'{name}:PATH' for name in SCHEMES)}.")
+        forms = [*(f"{name}:PATH" for name in EMBEDDED), *(f"{name}://USER@HOST/DATABASE" for name in SERVERS)]
+        raise InvalidInput(f"{url.partition('@')[0][:40]!r} is no store: write one of {', '.join(forms)}.")
+    if scheme in SERVERS:
+        if not path.startswith("//") or "/" not in path[2:]:
+            raise InvalidInput(f"The store names no database: write {scheme}://USER@HOST/DATABASE.")
+        return scheme, path
     if path.startswith("//"):
         path = path[2:]
     if scheme != "memory" and not path:
@@ -128,7 +138,7 @@ def split_url(url: str) -> tuple[str, str]:
 
 
 async def open_stores(url: str) -> Stores:
-    """Open both tables of the store at `url`: `leveldb:PATH`, `sqlite:PATH` or `memory:`.
+    """Open both tables of the store at `url`: `leveldb:PATH`, `sqlite:PATH`, `memory:` or a database server's URL.
 
     Raises InvalidInput for another URL, StoreLocked where another broker owns the path, StoreError where it cannot
     be opened.
@@ -138,6 +148,10 @@ async def open_stores(url: str) -> Stores:
         from teleporter_lab.broker.stores.memory import MemoryStore
 
         return Stores(MemoryStore(), MemoryStore(), url)
+    if scheme in SERVERS:
+        from teleporter_lab.broker.stores.sql import open_sql
+
+        return Stores(*await open_sql(url))
     from teleporter_lab.broker.stores.embedded import EmbeddedStore
     from teleporter_lab.broker.stores.leveldb import LevelFiles
     from teleporter_lab.broker.stores.sqlite import SqliteFiles

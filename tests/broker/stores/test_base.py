@@ -31,13 +31,14 @@ def without_plyvel(monkeypatch: pytest.MonkeyPatch) -> None:
         ("sqlite:/a/b", ("sqlite", "/a/b")),
         ("sqlite:///a/b", ("sqlite", "/a/b")),
         ("leveldb:relative/path", ("leveldb", "relative/path")),
+        ("postgresql://me@host/db", ("postgresql", "//me@host/db")),
     ],
 )
 def test_a_url_is_a_scheme_and_a_path(url: str, parts: tuple[str, str]) -> None:
     assert split_url(url) == parts
 
 
-@pytest.mark.parametrize("url", ["", "sqlite", "mysql://host/db", "sqlite:", "leveldb://", "/a/path"])
+@pytest.mark.parametrize("url", ["", "sqlite", "mongo://host/db", "sqlite:", "leveldb://", "/a/path"])
 def test_a_wrong_url_says_what_would_be_right(url: str) -> None:
     with pytest.raises(InvalidInput, match="write"):
         split_url(url)
