@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from teleporter_lab.demo.flights import ROWS, compare
+from teleporter_lab.demo.story import STREAM
 
 if TYPE_CHECKING:
-    from tests.faults.conftest import Site
+    from tests.faults.site import Site
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 
@@ -31,12 +32,12 @@ def test_an_instance_killed_at_five_random_points_loses_nothing(site: Site) -> N
     site.start_broker()
     site.start_instance()
     with site.client() as client:
-        site.configure(client)
+        site.load(client)
         for point in points:
-            site.until(client, lambda view, point=point: view["counts"]["written"] >= point)
-            site.kill("instance")
+            site.until(client, STREAM, lambda view, point=point: view["counts"]["written"] >= point)
+            site.kill(site.instance())
             site.start_instance()
-        view = site.until(client, lambda view: view["status"] == "COMPLETE")
+        view = site.until(client, STREAM, lambda view: view["status"] == "COMPLETE")
     assert_whole(site, view)
 
 
@@ -44,12 +45,11 @@ def test_a_broker_killed_half_way_stops_no_stream_and_loses_nothing(site: Site) 
     broker = site.start_broker()
     instance = site.start_instance()
     with site.client() as client:
-        site.configure(client)
-        site.until(client, lambda view: view["counts"]["written"] >= ROWS // 4)
-        site.kill("broker")
-    ports = [int(where.rpartition(":")[2]) for where in (broker.url, broker.rpc)]
-    site.start_broker(*ports)
+        site.load(client)
+        site.until(client, STREAM, lambda view: view["counts"]["written"] >= ROWS // 4)
+        site.kill(broker)
+    site.start_broker()
     with site.client() as client:
-        view = site.until(client, lambda view: view["status"] == "COMPLETE")
-    assert site.file("instance").pid == instance.pid
+        view = site.until(client, STREAM, lambda view: view["status"] == "COMPLETE")
+    assert site.instance().pid == instance.pid
     assert_whole(site, view)
