@@ -80,6 +80,7 @@ def _refuse_options(context: typer.Context) -> None:
 
 def _run(options: Any, *, log_json: bool, detached: bool) -> None:
     from teleporter_lab.broker import daemon
+    from teleporter_lab.daemon import loop
     from teleporter_lab.daemon.detach import LOST_RACE
     from teleporter_lab.daemon.logs import configure, log_path
 
@@ -89,7 +90,7 @@ def _run(options: Any, *, log_json: bool, detached: bool) -> None:
     except OSError as error:
         raise DaemonError(f"The log {log} cannot be written: {error}.") from error
     try:
-        asyncio.run(daemon.run(options, log))
+        loop.run(daemon.run(options, log))
     except AlreadyRunning as error:
         typer.echo(f"Error: {error}", err=True)
         raise typer.Exit(LOST_RACE) from error

@@ -62,6 +62,7 @@ def run(
 def _run(options: Any, *, log_json: bool, detached: bool) -> None:
     import logging
 
+    from teleporter_lab.daemon import loop
     from teleporter_lab.daemon.detach import LOST_RACE
     from teleporter_lab.daemon.logs import configure, log_path
     from teleporter_lab.instance import daemon
@@ -77,7 +78,7 @@ def _run(options: Any, *, log_json: bool, detached: bool) -> None:
     keeper.setFormatter(root.handlers[0].formatter)
     root.addHandler(keeper)
     try:
-        asyncio.run(daemon.run(options, log, keeper))
+        loop.run(daemon.run(options, log, keeper))
     except AlreadyRunning as error:
         typer.echo(f"Error: {error}", err=True)
         raise typer.Exit(LOST_RACE) from error
