@@ -10,6 +10,7 @@
     │   └── UnresolvedReference      a variable, secret or address that is not there
     ├── NotFound                     nothing is kept under that key; HTTP 404
     ├── Conflict                     compare-and-set lost: the value is another one by now; HTTP 409
+    ├── DeadLettersFull              a stream has as many dead letters as may be kept; HTTP 409
     ├── Unauthorized                 no token, or a wrong one; HTTP 401
     ├── Forbidden                    a good token without the scope; HTTP 403
     ├── StoreError                   the store does not answer or refuses; HTTP 503
@@ -32,8 +33,10 @@
     │   ├── UnknownConnector         no connector of that category
     │   ├── MissingDriver            an extra is not installed; says which
     │   ├── AddressUnreachable       the system does not answer, or the file cannot be opened
-    │   └── BadRecord                one record is not of the form that was promised
-    └── AckError                     the ack window was used against its rules
+    │   ├── BadRecord                one record is not of the form that was promised
+    │   └── RecordsRefused           some records of a batch were refused; says which
+    ├── AckError                     the ack window was used against its rules
+    └── NotConfirmed                 records were delivered as often as allowed and never confirmed
 
 `code` is stable: it travels in REST and RPC bodies, and `from_body` turns a body into the same class.
 """
@@ -41,7 +44,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +124,10 @@ class NotFound(TeleporterError):
 
 class Conflict(TeleporterError):
     code, status = "conflict", 409
+
+
+class DeadLettersFull(TeleporterError):
+    code, status = "dead_letters_full", 409
 
 
 class Unauthorized(TeleporterError):
@@ -209,11 +219,56 @@ class AddressUnreachable(ConnectorError):
 
 
 class BadRecord(ConnectorError):
+    """Nothing of the batch is stored. `index` is the place of the record in its batch, where the writer knows it.
+
+    Of a reader `record` is what could not be read, as it was found.
+    """
+
     code, status = "bad_record", 422
+
+    def __init__(
+        self, message: str, problems: tuple[Problem, ...] = (), index: int | None = None, record: Any = None
+    ) -> None:
+        super().__init__(message, problems)
+        self.index = index
+        self.record = record
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (self.message, self.problems, self.index, self.record))
+
+
+class RecordsRefused(ConnectorError):
+    """`refused` has what each refused record failed with, by its place in the batch.
+
+    Raised by `write` all other records of the batch are stored, by `write_marked` nothing is.
+    """
+
+    code, status = "records_refused", 422
+
+    def __init__(
+        self, message: str, problems: tuple[Problem, ...] = (), refused: Mapping[int, Exception] | None = None
+    ) -> None:
+        super().__init__(message, problems)
+        self.refused: dict[int, Exception] = dict(refused or {})
+
+    @classmethod
+    def of(cls, refused: Mapping[int, Exception], what: str) -> RecordsRefused:
+        """With a sentence that counts them and shows the first one; `what` has refused them, like `The index goods`."""
+        records = "1 record" if len(refused) == 1 else f"{len(refused)} records"
+        return cls(
+            f"{what} has refused {records} of the batch; the first one: {refused[min(refused)]}", refused=refused
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (self.message, self.problems, self.refused))
 
 
 class AckError(TeleporterError):
     code, status = "ack_error", 500
+
+
+class NotConfirmed(TeleporterError):
+    code, status = "not_confirmed", 504
 
 
 def _subclasses(root: type[TeleporterError]) -> list[type[TeleporterError]]:

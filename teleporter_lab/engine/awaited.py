@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from teleporter_lab.engine.run import Materializer
+    from teleporter_lab.engine.supervision import Failure
 
 
 class Failed:
@@ -28,10 +29,8 @@ class Failed:
         self.error = error
 
 
-async def mended(
-    m: Materializer, name: str, function: Callable[[Any], Awaitable[Any]], element: Any, error: BaseException
-) -> Any:
-    """The result of `function(element)`, which failed with `error` at first; `LEFT_OUT`, `PUT_ASIDE` or a `Failed`.
+async def mended(m: Materializer, function: Callable[[Any], Awaitable[Any]], first: Failure) -> Any:
+    """The result of `function(element)`, of whose `first` failure we know; `LEFT_OUT`, `PUT_ASIDE` or a `Failed`.
 
     Raises a cancellation that is meant for the caller.
     """
@@ -40,14 +39,13 @@ async def mended(
     async def again() -> None:
         nonlocal result
         try:
-            result = await function(element)
+            result = await function(first.element)
         except FAILURES as failed:
             failure = own_failure(failed)
             raise failure from failure.__cause__
 
-    first = own_failure(error)
     try:
-        action = await supervise(m, name, again, element, first)
+        action = await supervise(m, again, first)
     except Exception as final:  # noqa: BLE001 - raised in its place by whoever pulls
         return Failed(final)
     if action is Action.RETRY:

@@ -63,9 +63,17 @@ class Chunk(Generic[T]):
             self.confirm()
 
     def nack(self, error: BaseException) -> None:
-        """Gives the references back unsettled: these elements were not handled, because of `error`."""
+        """Gives the references back unsettled: these elements were not handled, because of `error`.
+
+        Whoever supervises the source decides what becomes of their records; without acks they are lost.
+        """
         for token in self.tokens:
             token.nack(error)
+
+    def refuse(self, error: BaseException) -> None:
+        """`nack` for a stage that fails the stream with `error`: there is nothing to decide."""
+        for token in self.tokens:
+            token.refuse(error)
 
 
 def account_change(tokens: tuple[Token, ...], before: int, after: int) -> None:
@@ -97,8 +105,7 @@ def _carry(part: Chunk[T], to: Token) -> None:
     if owner is None:
         to.account("expanded", len(part))
     elif owner is not to:
-        to.account("carried", len(part))
-        owner.account("carried", -len(part))
+        owner.carry(to, len(part))
 
 
 class Held(Generic[T]):

@@ -48,6 +48,11 @@ def rows_of(data: Any) -> list[Any]:
         return [data] if len(data) == 1 else [rows_of(data[i : i + 1])[0] for i in range(len(data))]
 
 
+def picked(data: Any, places: Sequence[int]) -> Any:
+    """The elements at `places`: a list of a list, a batch of a batch."""
+    return [data[i] for i in places] if is_rows(data) else data.take(arrow().array(places, "int64"))
+
+
 def alike(one: Any, other: Any) -> bool:
     """Whether two pieces of data can be joined."""
     return (is_rows(one) and is_rows(other)) or (

@@ -19,6 +19,7 @@ from teleporter_lab.engine.stage import Stage
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from teleporter_lab.engine.endpoints import Position
     from teleporter_lab.engine.run import Materializer
     from teleporter_lab.engine.supervision import Failure
 
@@ -28,13 +29,22 @@ ROOM = 1024
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """An element that was put aside: what it failed with, where, how often it was tried, when (seconds since 1970)."""
+    """An element that was put aside: what it failed with, where, how often it was tried, when (seconds since 1970).
+
+    `position` is that of its source behind the chunk it came in; None without acks.
+    """
 
     element: Any
     error: Exception
     stage: str
     tries: int
     at: float
+    position: Position | None = None
+
+    @classmethod
+    def of(cls, failure: Failure) -> DeadLetter:
+        """The letter of an element that is put aside now."""
+        return cls(failure.element, failure.error, failure.stage, failure.tries, time.time(), failure.position)
 
 
 class LetterBoxClosed(RuntimeError):
@@ -86,10 +96,9 @@ class LetterBox:
         """Returns when the sink has confirmed the letter. Raises LetterBoxClosed when it has left before."""
         while self._window.room - len(self._posted) <= 0:
             await self._change(failure)
-        letter = DeadLetter(failure.element, failure.error, failure.stage, failure.tries, time.time())
         self._count += 1
         number = self._count
-        self._posted.append(letter)
+        self._posted.append(DeadLetter.of(failure))
         self._rouse()
         while self._stored < number:
             await self._change(failure)

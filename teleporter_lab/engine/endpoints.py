@@ -10,6 +10,9 @@ or writer is made and opened in its place, a reader at the last position.
 A reader may belong to a system that keeps the position itself (`Committing`); a writer may keep a source's position in
 the transaction of the records (`Marking`).
 
+A writer may have an attribute `parallel` above 1 and a method `keys_of(records)`, called when it is open, which gives a
+set of keys, or None for any: so many batches are then written at once, as long as they share no key.
+
 A reader with an attribute `columnar = True` may give pyarrow RecordBatches instead of lists, of up to 65,536 rows; a
 writer with one takes both.
 """
@@ -71,7 +74,12 @@ class Writer(Protocol[T_contra]):
         ...
 
     async def write(self, records: Sequence[T_contra]) -> None:
-        """Stores all records, or raises; when it returns they are stored."""
+        """Stores all records; when it returns they are stored.
+
+        Raises RecordsRefused when it has stored all others; after any other error it has stored none, or may be called
+        again with the same ones. AddressUnreachable says that no record is to blame, BadRecord with an `index` which
+        one is; a rule may have the engine find it by halving the batch otherwise.
+        """
         ...
 
     async def close(self) -> None:
@@ -102,10 +110,10 @@ class Committing(Protocol):
     """Set before `open`: returns when every record given so far is confirmed and committed. It takes as long as the
     slowest sink does, so the reader waits under a limit of its own."""
 
-    async def commit(self, position: Position) -> None:
+    async def commit(self, position: Position, note: str = "") -> None:
         """Everything up to `position` is done; returns when the system has accepted that. Raises a ConnectorError.
 
-        Called while a `read` may be waiting, never twice at a time.
+        `note` is a text to be kept with it; a system that cannot keeps the position alone. Called while a `read` may be waiting, never twice at a time.
         """
         ...
 
@@ -138,4 +146,16 @@ class Marking(Protocol):
 
         Raises Conflict where `mark.expect` does not hold: another run has gone on.
         """
+        ...
+
+
+@runtime_checkable
+class Holding(Protocol):
+    """What a `Marking` writer has in addition whose system keeps the position of the source's group, and no text.
+
+    Its `marked` gives None, and lets no writer of an earlier run go on.
+    """
+
+    async def holds(self, mark: Mark) -> bool:
+        """Whether the records written with `mark` are stored; if not, nothing that was begun can store them later."""
         ...

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from teleporter_lab.engine.kill_switch import KillSwitch
     from teleporter_lab.engine.run import Materializer
     from teleporter_lab.engine.stage import Stage, Terminal
-    from teleporter_lab.engine.supervision import Supervisor
+    from teleporter_lab.engine.supervision import DeadLetters, Supervisor
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -235,11 +235,14 @@ class Sink(Generic[In, M]):
     end: Callable[[Materializer, Stage[Any]], Terminal[M]]
     steps: tuple[Step, ...] = ()
 
-    def supervised_by(self, supervisor: Supervisor) -> Sink[In, M]:
-        """This sink, whose own failures `supervisor` decides about; those of its flow stay with the stream's."""
+    def supervised_by(self, supervisor: Supervisor, dead_letters: DeadLetters | None = None) -> Sink[In, M]:
+        """This sink, whose own failures `supervisor` decides about; those of its flow stay with the stream's.
+
+        What it puts aside goes to `dead_letters` where they are given.
+        """
 
         def end(m: Materializer, upstream: Stage[Any]) -> Terminal[M]:
-            return self.end(m.within(supervisor=supervisor), upstream)
+            return self.end(m.within(supervisor=supervisor, dead_letters=dead_letters), upstream)
 
         return Sink(self.name, end, self.steps)
 
@@ -321,16 +324,29 @@ class RunnableGraph(Generic[M]):
         """The same graph with `switch` directly below the source it starts with."""
         return RunnableGraph(_switched(self.steps, switch), self.name, self.end)
 
-    def run(self, runtime: Runtime | None = None, supervisor: Supervisor | None = None) -> Coroutine[Any, Any, M]:
+    def run(
+        self,
+        runtime: Runtime | None = None,
+        supervisor: Supervisor | None = None,
+        dead_letters: DeadLetters | None = None,
+    ) -> Coroutine[Any, Any, M]:
         """Runs to the end; the sink's result. Raises what the stream failed with; cancelling stops the stream.
 
-        Streams of one process share a `runtime`; without one, this run has its own.
+        Streams of one process share a `runtime`; without one, this run has its own. `supervisor` decides about
+        failures where nothing nearer does; `dead_letters` takes what it puts aside where `dead_letter` does not.
         """
-        return self._run_alone(supervisor) if runtime is None else execute(self, runtime, supervisor)
+        if runtime is None:
+            return self._run_alone(supervisor, dead_letters=dead_letters)
+        return execute(self, runtime, supervisor, dead_letters=dead_letters)
 
-    async def _run_alone(self, supervisor: Supervisor | None, started: Callable[[list[Any]], None] | None = None) -> M:
+    async def _run_alone(
+        self,
+        supervisor: Supervisor | None,
+        started: Callable[[list[Any]], None] | None = None,
+        dead_letters: DeadLetters | None = None,
+    ) -> M:
         async with Runtime() as own:
-            return await execute(self, own, supervisor, started)
+            return await execute(self, own, supervisor, started, dead_letters)
 
     @asynccontextmanager
     async def start(

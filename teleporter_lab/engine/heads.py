@@ -71,7 +71,7 @@ class Heads(Stage[T], Generic[T]):
         """The stream fails with `error`, because of what is in `heads`."""
         self._over, self._failure = True, error
         for head in heads:
-            head.nack(error)
+            head.refuse(error)
 
     async def pull(self, n: int) -> Chunk[T] | None:
         fit = self._pace.fit(n)

@@ -192,7 +192,7 @@ class PartitionHub(_Listened[T]):
             if listener in self.listeners:
                 listener.hear(part, chunk.tokens)
             else:
-                Chunk(part, chunk.tokens).nack(HubClosed("The stream that was chosen has ended."))
+                Chunk(part, chunk.tokens).refuse(HubClosed("The stream that was chosen has ended."))
 
 
 class _Gate(Through[T, T]):

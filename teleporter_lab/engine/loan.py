@@ -23,16 +23,21 @@ class Loan(Token):
     def __init__(self, of: Token) -> None:
         super().__init__(of.window, of.span, 0)
         self.generation = of.generation
+        self.ledger = of.ledger
         self._of = of
         self._refused = False
+
+    @property
+    def lender(self) -> Token:
+        return self._of
 
     def account(self, where: Account, n: int) -> None:
         self._of.account(where, n)
 
-    def _refuse(self, error: BaseException) -> None:
+    def _refuse(self, error: BaseException, ask: bool) -> None:
         if not self._refused:
             self._refused = True
-            self._of.nack(error)
+            self._of._unsettled(error, ask)
 
     def _finish(self) -> None:
         if not self._refused:
@@ -59,15 +64,15 @@ class PartLoan(Loan):
     def lost(self, error: Exception) -> None:
         """What is left inside the part was not handled, because of `error`. What comes of it later changes nothing."""
         self._lost = True
-        self._refuse(error)
+        self._refuse(error, ask=False)
 
     def confirm(self) -> None:
         if not self._lost:
             super().confirm()
 
-    def nack(self, error: BaseException) -> None:
+    def _unsettled(self, error: BaseException, ask: bool) -> None:
         if not self._lost:
-            super().nack(error)
+            super()._unsettled(error, ask)
 
     def _switched(self, channel: int) -> Token:
         return PartLoan(self._of._switched(channel), self._loans)

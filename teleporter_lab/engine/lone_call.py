@@ -15,7 +15,7 @@ from teleporter_lab.engine.trials import Trials
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from teleporter_lab.engine.ack import Account
+    from teleporter_lab.engine.ack import Account, Token
     from teleporter_lab.engine.run import Materializer
 
 R = TypeVar("R")
@@ -35,16 +35,24 @@ PUT_ASIDE = Missing("dead_lettered")
 
 
 class LoneCall:
-    """One call at a time. Whoever was cancelled makes the same call again, and goes on where it was."""
+    """One call at a time. Whoever was cancelled makes the same call again, and goes on where it was.
+
+    `what` says what is called, where that is not about an element as it came in: nobody can send it in again.
+    """
 
     __slots__ = ("_m", "_trials")
 
-    def __init__(self, m: Materializer, name: str) -> None:
+    def __init__(self, m: Materializer, name: str, what: str = "") -> None:
         self._m = m
         self._trials = Trials(m, name)
+        if what:
+            self._trials.name += f": {what}"
 
-    async def outcome(self, call: Callable[[], R], about: Any) -> R | Missing:
-        """What `call()` gives, or why it gives nothing; `about` stands for the element. Raises its error on stop."""
+    async def outcome(self, call: Callable[[], R], about: Any, tokens: tuple[Token, ...] = ()) -> R | Missing:
+        """What `call()` gives, or why it gives nothing; `about`, which came with `tokens`, stands for the element.
+
+        Raises its error on stop.
+        """
         trials = self._trials
         while True:
             failure = trials.failure
@@ -52,7 +60,7 @@ class LoneCall:
                 try:
                     result = call()
                 except FAILURES as error:
-                    trials.failed(failure_of(error), about)
+                    trials.failed(failure_of(error), about, tokens)
                     continue
                 trials.went_well()
                 return result

@@ -19,10 +19,13 @@ from teleporter_lab.engine.lone_call import Missing
 from teleporter_lab.engine.reservoir import rouse
 from teleporter_lab.engine.stage import Through, close_each, stop
 from teleporter_lab.engine.stages.transform import Calling
+from teleporter_lab.engine.supervision import Failure
+from teleporter_lab.engine.trials import own_failure
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable, Iterator
 
+    from teleporter_lab.engine.ack import Token
     from teleporter_lab.engine.run import Materializer
 
 A = TypeVar("A")
@@ -81,6 +84,11 @@ class _Batch:
         self.given = 0
 
     @property
+    def tokens(self) -> tuple[Token, ...]:
+        """Of the chunk."""
+        return self._rest.tokens
+
+    @property
     def first(self) -> Any:
         """The next result to go out."""
         return self.results[self.given]
@@ -111,8 +119,8 @@ class _Batch:
         chunk.confirm()
         return None
 
-    def nack(self, error: Exception) -> None:
-        self._rest.nack(error)
+    def refuse(self, error: Exception) -> None:
+        self._rest.refuse(error)
 
 
 class Partitioned(Through["tuple[A, Hashable]", B], Generic[A, B]):
@@ -169,7 +177,7 @@ class Partitioned(Through["tuple[A, Hashable]", B], Generic[A, B]):
         first = self._order[0].first
         if isinstance(first, Failed):
             self._failure = first.error
-            self._order[0].nack(first.error)
+            self._order[0].refuse(first.error)
             return None
         parts: list[Chunk[B]] = []
         while n > 0 and self._order:
@@ -228,7 +236,7 @@ class Partitioned(Through["tuple[A, Hashable]", B], Generic[A, B]):
         while True:
             while self._ready:
                 job = self._ready.popleft()
-                job.batch.results[job.i] = await self._result(job.element)
+                job.batch.results[job.i] = await self._result(job)
                 self._leave(job.lane)
                 if self._order[0].first is not _WORKING:
                     rouse(self._wake)
@@ -246,11 +254,12 @@ class Partitioned(Through["tuple[A, Hashable]", B], Generic[A, B]):
         if not lane.open:
             del self._lanes[lane.key]
 
-    async def _result(self, element: A) -> Any:
+    async def _result(self, job: _Job) -> Any:
         try:
-            return await self._function(element)
+            return await self._function(job.element)
         except FAILURES as error:
-            return await mended(self._m, self._name, self._function, element, error)
+            failure = Failure(own_failure(error), self._name, job.element, 1, job.batch.tokens)
+            return await mended(self._m, self._function, failure)
 
     async def on_close(self) -> None:
         await close_each(self._end_workers, self._ahead.close)

@@ -18,6 +18,8 @@ from teleporter_lab.engine.chunk import Chunk, join
 from teleporter_lab.engine.failure import FAILURES
 from teleporter_lab.engine.lone_call import LEFT_OUT, PUT_ASIDE
 from teleporter_lab.engine.stage import Stage, Through, close_each, stop
+from teleporter_lab.engine.supervision import Failure
+from teleporter_lab.engine.trials import own_failure
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -36,11 +38,11 @@ _WORKING: Any = object()
 class _Batch:
     """One chunk on its way through a pool: the workers share what is `todo`, its results go out in pieces."""
 
-    __slots__ = ("_left", "_tokens", "elements", "fails", "results", "skips", "todo")
+    __slots__ = ("_left", "elements", "fails", "results", "skips", "todo", "tokens")
 
     def __init__(self, chunk: Chunk[Any]) -> None:
         self._left = len(chunk)
-        self._tokens = chunk.tokens
+        self.tokens = chunk.tokens
         self.elements = iter(chunk.data)
         self.todo = enumerate(self.elements)
         self.results: list[Any] = []
@@ -53,24 +55,24 @@ class _Batch:
         """Some results with their share of the tokens; None when all were skipped."""
         self._left -= len(results)
         if self._left:
-            for token in self._tokens:
+            for token in self.tokens:
                 token.retain()
         data = results
         if self.skips:
             data = [value for value in results if value is not LEFT_OUT and value is not PUT_ASIDE]
-            if self._tokens and len(data) < len(results):
+            if self.tokens and len(data) < len(results):
                 aside = sum(value is PUT_ASIDE for value in results)
-                self._tokens[-1].account("skipped", len(results) - len(data) - aside)
-                self._tokens[-1].account("dead_lettered", aside)
-        chunk = Chunk(data, self._tokens)
+                self.tokens[-1].account("skipped", len(results) - len(data) - aside)
+                self.tokens[-1].account("dead_lettered", aside)
+        chunk = Chunk(data, self.tokens)
         if data:
             return chunk
         chunk.confirm()
         return None
 
-    def nack(self, error: Exception) -> None:
-        for token in self._tokens:
-            token.nack(error)
+    def refuse(self, error: Exception) -> None:
+        for token in self.tokens:
+            token.refuse(error)
 
 
 class _Pool(Through[A, B], Generic[A, B]):
@@ -136,7 +138,7 @@ class _Pool(Through[A, B], Generic[A, B]):
         failed = self.failed()
         if failed is not None:
             batch, self._failure = failed
-            batch.nack(self._failure)
+            batch.refuse(self._failure)
             return None
         parts: list[Chunk[B]] = []
         for batch, results in self.release(n):
@@ -216,7 +218,9 @@ class _Pool(Through[A, B], Generic[A, B]):
 
     async def mend(self, batch: _Batch, element: A, error: BaseException) -> Any:
         """The result of an element whose first try failed, or a mark for it."""
-        result = await mended(self._m, self._name, self._function, element, error)
+        result = await mended(
+            self._m, self._function, Failure(own_failure(error), self._name, element, 1, batch.tokens)
+        )
         batch.fails = batch.fails or isinstance(result, Failed)
         batch.skips = batch.skips or result is LEFT_OUT or result is PUT_ASIDE
         return result

@@ -317,15 +317,17 @@ async def execute(
     runtime: Runtime,
     supervisor: Supervisor | None = None,
     started: Callable[[list[Any]], None] | None = None,
+    dead_letters: DeadLetters | None = None,
 ) -> M:
     """Runs the stream to its end in the calling task; its sink's result.
 
+    `supervisor` decides where nothing nearer does, and `dead_letters` is where it may put elements aside.
     `started` is called with what the stages have published, before the first pull. Raises what the stream failed with.
     Cancelling it stops the stream; whatever was open is closed.
     """
     try:
         async with Tasks() as tasks:
-            m = Materializer(runtime, tasks, supervisor or STOP)
+            m = Materializer(runtime, tasks, supervisor or STOP, dead_letters)
             terminal = blueprint.attach(m)
             if started is not None:
                 started(m.values)

@@ -72,6 +72,7 @@ class Share(Token):
     def __init__(self, of: Token, elements: int, shares: Shares, counts: Share | None = None) -> None:
         super().__init__(of.window, of.span, 0)
         self.generation = of.generation
+        self.ledger = of.ledger
         self._of = of
         self._left = elements
         self._counts = counts or self
@@ -83,6 +84,10 @@ class Share(Token):
     def account(self, where: Account, n: int) -> None:
         self._counts._left += n if where in ("expanded", "carried") else -n
         self._of.account(where, n)
+
+    @property
+    def lender(self) -> Token:
+        return self._of
 
     def leave_out(self) -> None:
         """What is not settled counts as filtered. What was refused stays refused."""
@@ -101,12 +106,12 @@ class Share(Token):
     def _switched(self, channel: int) -> Token:
         return Share(self._of._switched(channel), 0, self._shares, self._counts)
 
-    def _refuse(self, error: BaseException) -> None:
+    def _refuse(self, error: BaseException, ask: bool) -> None:
         if self._refused:
-            self.window.refuse(self.span, self.generation, error)
+            self.window.refuse(self.span, self.generation, error, ask)
         else:
             self._refused = True
-            self._of.nack(error)
+            self._of._unsettled(error, ask)
 
     def _finish(self) -> None:
         if not self._refused:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from operator import length_hint
 from reprlib import Repr
@@ -32,6 +32,8 @@ from teleporter_lab.engine.stage import Stage, Through, close_each, close_fully
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from teleporter_lab.engine.ack import Token
+    from teleporter_lab.engine.endpoints import Position
     from teleporter_lab.engine.run import Materializer
 
 A = TypeVar("A")
@@ -71,6 +73,15 @@ class Failure:
     stage: str
     element: Any
     tries: int
+    tokens: tuple[Token, ...] = ()
+    """Of the chunk that the element came in."""
+    at: Position | None = None
+    """Where a source was that has failed itself."""
+
+    @property
+    def position(self) -> Position | None:
+        """Where its source was behind that chunk; None without acks."""
+        return self.tokens[-1].span.position if self.tokens else self.at
 
 
 class Supervisor(Protocol):
@@ -230,7 +241,7 @@ class Supervised(Through[A, B], Generic[A, B]):
         data = chunk.data
         if type(data) is not list:
             self._failure = RowsNeeded(self.name)
-            chunk.nack(self._failure)
+            chunk.refuse(self._failure)
             return None
         elements = iter(data)
         out: list[B] = []
@@ -297,7 +308,7 @@ class Supervised(Through[A, B], Generic[A, B]):
     async def _decide(self, broken: _Broken[A, B], error: Exception) -> None:
         """What becomes of the element that failed with `error`."""
         element = broken.element
-        failure = Failure(error, self.name, element, broken.tries)
+        failure = Failure(error, self.name, element, broken.tries, broken.chunk.tokens)
         decision = broken.decision or self._run.supervisor.decide(failure)
         if decision.action is Action.STOP:
             self._failure = explain(error, self.name, element)
@@ -322,11 +333,11 @@ class Supervised(Through[A, B], Generic[A, B]):
         """What came before the failed element; the error itself is raised by the next pull."""
         chunk = broken.chunk
         if not broken.out:
-            chunk.nack(failure)
+            chunk.refuse(failure)
             return None
         for token in chunk.tokens:
             token.retain()
-        chunk.nack(failure)
+        chunk.refuse(failure)
         return Chunk(broken.out, chunk.tokens)
 
     async def on_close(self) -> None:
@@ -354,17 +365,15 @@ async def attempt(upstream: Stage[A], n: int) -> Chunk[A] | Exception | None:
         return error
 
 
-async def supervise(m: Materializer, name: str, call: Callable[[], Any], element: Any, error: Exception) -> Action:
-    """The decision loop for one asynchronous call that failed with `error`; raises the error on stop.
+async def supervise(m: Materializer, call: Callable[[], Any], failure: Failure) -> Action:
+    """The decision loop for one asynchronous call that has failed for the first time; raises its error on stop.
 
     RETRY: the call was made again and went well. RESUME: the element is left out. DEAD_LETTER: it was put aside.
     """
-    tries = 1
     while True:
-        failure = Failure(error, name, element, tries)
         decision = m.supervisor.decide(failure)
         if decision.action is Action.STOP:
-            raise explain(error, name, element)
+            raise explain(failure.error, failure.stage, failure.element)
         await wait_before(decision, m)
         if decision.action is Action.DEAD_LETTER:
             await put_aside(m, failure)
@@ -373,7 +382,6 @@ async def supervise(m: Materializer, name: str, call: Callable[[], Any], element
         try:
             await call()
         except Exception as again:  # noqa: BLE001 - this is the supervision
-            error = again
-            tries += 1
+            failure = replace(failure, error=again, tries=failure.tries + 1)
         else:
             return Action.RETRY

@@ -14,6 +14,8 @@ from teleporter_lab.engine.failure import cancel_requested, failure_of
 from teleporter_lab.engine.supervision import Action, Decision, Failure, explain
 
 if TYPE_CHECKING:
+    from teleporter_lab.engine.ack import Token
+    from teleporter_lab.engine.endpoints import Position
     from teleporter_lab.engine.run import Materializer
 
 
@@ -27,7 +29,7 @@ def own_failure(error: BaseException) -> Exception:
 class Trials:
     """The failed tries of one call in a row. `where` is how a note says what the call was about; None: no note."""
 
-    __slots__ = ("_decision", "_m", "_tries", "_where", "failure", "name")
+    __slots__ = ("_decision", "_due", "_m", "_tries", "_where", "failure", "name")
 
     def __init__(self, m: Materializer, name: str, where: str | None = "on the element") -> None:
         self.name = m.name or name
@@ -38,12 +40,16 @@ class Trials:
         self._tries = 0
         self._decision: Decision | None = None
         """Taken, and not carried out yet."""
+        self._due: float | None = None
+        """When the delay of the decision ends."""
 
-    def failed(self, error: Exception, element: Any) -> Failure:
-        """One more try has failed; `element` is what the call was about."""
+    def failed(
+        self, error: Exception, element: Any, tokens: tuple[Token, ...] = (), at: Position | None = None
+    ) -> Failure:
+        """One more try has failed; `element` is what the call was about, and came with `tokens`, or failed `at`."""
         self._tries += 1
-        self._decision = None
-        self.failure = Failure(error, self.name, element, self._tries)
+        self._decision = self._due = None
+        self.failure = Failure(error, self.name, element, self._tries, tokens, at)
         return self.failure
 
     def went_well(self) -> None:
@@ -63,6 +69,15 @@ class Trials:
         decision = self._decision
         if decision.action is Action.STOP:
             raise failure.error
-        await self._m.clock.sleep(max(decision.delay, 0.0))
-        self.failure = self._decision = None
+        await self._wait(max(decision.delay, 0.0))
+        self.failure = self._decision = self._due = None
         return decision.action
+
+    async def _wait(self, seconds: float) -> None:
+        """Whoever is cancelled in between waits no longer altogether."""
+        clock = self._m.clock
+        if self._due is None:
+            self._due = clock.now() + seconds
+        else:
+            seconds = max(self._due - clock.now(), 0.0)
+        await clock.sleep(seconds)

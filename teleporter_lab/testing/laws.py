@@ -42,6 +42,7 @@ class Witness(AckWindow):
     def _check(self) -> None:
         progress = self.progress
         assert progress is None or progress.ledger.in_flight == 0, f"committed, not accounted for: {progress}"
+        assert progress is None or progress.ledger.carried == 0, f"committed, and accounted for elsewhere: {progress}"
         assert self.ledger().in_flight >= 0, f"more came out than in: {self.ledger()}"
 
     def check_all_settled(self) -> None:

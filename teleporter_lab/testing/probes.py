@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable
 
     from teleporter_lab.engine.ack import AckWindow
-    from teleporter_lab.engine.supervision import Supervisor
+    from teleporter_lab.engine.supervision import DeadLetters, Supervisor
 
 END: Any = object()
 """Given to a probe: the source ends here."""
@@ -167,14 +167,17 @@ class _Driven(Terminal[None]):
 
 @asynccontextmanager
 async def pulled(
-    flow: Flow[Any, Any], runtime: Runtime | None = None, supervisor: Supervisor | None = None
+    flow: Flow[Any, Any],
+    runtime: Runtime | None = None,
+    supervisor: Supervisor | None = None,
+    dead_letters: DeadLetters | None = None,
 ) -> AsyncGenerator[Stage[Any]]:
     """The last stage of a source, to be pulled by hand; it is closed at the end, and every task with it."""
     try:
         async with AsyncExitStack() as stack:
             own = runtime or await stack.enter_async_context(Runtime())
             tasks = await stack.enter_async_context(Tasks())
-            stage = flow.attach(Materializer(own, tasks, supervisor or StopOnError()))
+            stage = flow.attach(Materializer(own, tasks, supervisor or StopOnError(), dead_letters))
             stack.push_async_callback(stage.close)
             yield stage
     except BaseExceptionGroup as failures:

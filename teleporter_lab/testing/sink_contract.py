@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from teleporter_lab.engine.supervision import Resume
 from teleporter_lab.errors import ConnectorError
 from teleporter_lab.testing.calls import call
+from teleporter_lab.testing.tally import streamed, tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,6 +37,9 @@ class SinkCase:
     """Whether a batch that is written again changes nothing."""
     form: Callable[[Sequence[Any]], Any] = list
     """What is written instead of a list of records, for instance the batch of columns that they are."""
+    twins: tuple[Sequence[Any], Sequence[Any]] | None = None
+    """A batch in which records have the same key, and what is stored of it. None: the first record twice and another
+    one, each stored once where the sink is idempotent, and as they are where it is not."""
 
 
 @pytest.mark.asyncio
@@ -67,6 +72,29 @@ class SinkContract:
         await call(writer.write, case.form(case.records))
         await call(writer.close)
         assert list(case.read_back()) == list(case.records) * (1 if case.idempotent else 2)
+
+    async def test_of_records_that_are_alike_as_many_are_stored_as_promised(self, case: SinkCase) -> None:
+        first, second = case.records[:2]
+        batch, stored = case.twins or ([first, first, second], [first, second] if case.idempotent else None)
+        writer = case.make()
+        await call(writer.open)
+        await call(writer.write, case.form(batch))
+        await call(writer.close)
+        assert list(case.read_back()) == list(batch if stored is None else stored)
+
+    @pytest.mark.parametrize("size", [3, 1000])
+    async def test_what_a_stream_counts_as_written_is_stored(self, case: SinkCase, size: int) -> None:
+        ledger = await streamed(case.make, case.records, form=case.form, size=size)
+        stored = list(case.read_back())
+        assert (wrong := tally(ledger, len(stored))) is None, wrong
+        assert stored == list(case.records)
+
+    async def test_a_stream_that_leaves_out_what_fails_stores_all_that_it_counts_as_written(
+        self, case: SinkCase
+    ) -> None:
+        ledger = await streamed(case.make, case.bad, form=case.form, size=len(case.bad), supervisor=Resume())
+        assert (wrong := tally(ledger, len(case.read_back()))) is None, wrong
+        assert ledger.skipped >= 1
 
     async def test_a_failed_batch_stores_nothing_and_says_why_in_a_sentence(self, case: SinkCase) -> None:
         writer = case.make()

@@ -34,6 +34,7 @@ FEATURES = {
         map_batches select with_columns to_rows to_batches""",
     "sink": """foreach fold reduce to_list ignore foreach_async head last queue_sink count take_last exists forall
         cancelled on_complete lazy_sink fold_while source_sink resource_sink write_to write_to_blocking
+        write_exactly write_exactly_blocking
         foreach_batch to_table restart_sink""",
 }
 """What Pekko Streams' users expect, by our names, and what is ours."""

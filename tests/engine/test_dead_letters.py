@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from teleporter_lab.engine.ack import AckWindow
 from teleporter_lab.engine.dead_letters import DeadLetter, LetterBoxClosed
 from teleporter_lab.engine.graph import flow
 from teleporter_lab.engine.stages.sinks import foreach, ignore, to_list
 from teleporter_lab.engine.stages.sources import iterate
+from teleporter_lab.engine.stages.writing import resource_sink
 from teleporter_lab.engine.supervision import Action, Decision, Failure, NoPlaceForDeadLetters, Resume
 from teleporter_lab.testing.laws import Witness
 from teleporter_lab.testing.probes import SinkProbe, SourceProbe
@@ -19,7 +21,7 @@ from teleporter_lab.testing.probes import SinkProbe, SourceProbe
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from teleporter_lab.engine.graph import Flow
+    from teleporter_lab.engine.graph import Flow, Sink
 
 
 class PutAside:
@@ -59,6 +61,44 @@ async def test_elements_that_fail_are_stored_and_the_others_go_on(operator: str)
     assert all(letter.stage.startswith(operator) and before <= letter.at <= time.time() for letter in letters)
     window.check_all_settled()
     assert (window.ledger().written, window.ledger().dead_lettered) == (3, 3)
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+async def test_a_letter_says_where_the_source_was_behind_its_chunk(operator: str) -> None:
+    letters: list[DeadLetter] = []
+    source = SourceProbe([[0, 1], [2], [3]], window=AckWindow(10))
+    graph = OPERATORS[operator](source.as_source()).dead_letter(foreach(letters.append)).to(ignore())
+    await graph.run(supervisor=PutAside())
+    assert sorted((letter.element, letter.position) for letter in letters) == [(1, 2), (3, 4)]
+    without = OPERATORS[operator](iterate([1])).dead_letter(foreach(letters.append)).to(ignore())
+    await without.run(supervisor=PutAside())
+    assert letters[-1].position is None
+
+
+class Shelf:
+    """A place for a whole run."""
+
+    def __init__(self) -> None:
+        self.elements: list[Any] = []
+
+    async def put(self, failure: Failure) -> None:
+        self.elements.append(failure.element)
+
+
+def refuse_large(_: None, numbers: list[int]) -> None:
+    if max(numbers) > 100:
+        raise ValueError("too large")
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+async def test_a_run_may_have_a_place_for_what_has_none_nearer(operator: str) -> None:
+    shelf, letters = Shelf(), list[DeadLetter]()
+    sink: Sink[int, None] = resource_sink(lambda: None, refuse_large, lambda _: None)
+    above = OPERATORS[operator](iterate([1, 2, 20])).dead_letter(foreach(letters.append))
+    graph = above.concat(iterate([3])).map(odd_fails).to(sink)
+    await graph.run(supervisor=PutAside(), dead_letters=shelf)
+    assert [letter.element for letter in letters] == [1], "what is nearer wins"
+    assert sorted(shelf.elements) == [3, 200, 2000]
 
 
 async def test_a_record_is_not_confirmed_before_its_letter_is_stored() -> None:

@@ -217,7 +217,7 @@ class Aggregated(Through[Any, C], Generic[B, C]):
         self.inner = inner
         self.whole: Held[C] = Held()
         self._answers = Answers()
-        self._call = LoneCall(m, name)
+        self._call = LoneCall(m, name, "harvest")
         self._harvest = harvest
         self._leaving: Chunk[B] | None = None
         """An aggregate that was taken, and is not harvested yet."""
@@ -262,9 +262,9 @@ class Aggregated(Through[Any, C], Generic[B, C]):
     async def _harvested(self, leaving: Chunk[B]) -> None:
         aggregate = leaving.data[0]
         try:
-            harvest = await self._call.outcome(lambda: self._harvest(aggregate), aggregate)
+            harvest = await self._call.outcome(lambda: self._harvest(aggregate), aggregate, leaving.tokens)
         except Exception as error:  # noqa: BLE001 - raised by pull, now and later
-            leaving.nack(error)
+            leaving.refuse(error)
             self._broken = error
         else:
             self._give(harvest, leaving)

@@ -245,7 +245,7 @@ class LazyFlow(Stage[B], Generic[A, B]):
             return self._make().attach(self._m, self._input)
         except FAILURES as error:
             self._failure = failure_of(error)
-        first.nack(self._failure)
+        first.refuse(self._failure)
         raise self._failure
 
     async def on_close(self) -> None:

@@ -118,7 +118,7 @@ class _ToTable(Terminal[Any]):
             while (chunk := await self._upstream.pull(PLENTY)) is not None:
                 if batches and not alike(batches[0], chunk.data):
                     mismatch = ColumnsMismatch("Batches of different schemas do not make one table.")
-                    chunk.nack(mismatch)
+                    chunk.refuse(mismatch)
                     raise mismatch
                 batches.append(chunk.data)
                 chunk.written()

@@ -331,7 +331,7 @@ class FailWhenFull(Dropping[T]):
 
     def drop(self, surplus: int, came: int) -> None:
         self.over, self.failure = True, BufferOverflow(self.size)
-        self.held.pop_last(surplus).nack(self.failure)
+        self.held.pop_last(surplus).refuse(self.failure)
 
 
 _OVERFLOWS: dict[str, type[Dropping[Any]]] = {

@@ -244,7 +244,7 @@ class Batched(Through[Any, Any]):
         """What becomes of the first piece, which failed with `error`."""
         piece = self._todo[0]
         element = piece.data if self._whole else rows_of(piece.data)[0]
-        failure = Failure(error, self.name, element, self._tries)
+        failure = Failure(error, self.name, element, self._tries, piece.tokens)
         decision = self._m.supervisor.decide(failure)
         if decision.action is Action.STOP:
             self._fail(explain(error, self.name, element))
@@ -269,7 +269,7 @@ class Batched(Through[Any, Any]):
 
     def _fail(self, error: Exception) -> None:
         self._failure = error
-        self._todo.popleft().nack(error)
+        self._todo.popleft().refuse(error)
 
     async def on_close(self) -> None:
         if self._calls is None:

@@ -217,7 +217,7 @@ class Limit(Through[T, T]):
                 self._left -= 0 if chunk is None else len(chunk)
                 return chunk
             self._failure = StreamLimitReached(self._limit, "elements")
-            chunk.nack(self._failure)
+            chunk.refuse(self._failure)
         raise self._failure
 
 

@@ -243,7 +243,7 @@ class LazySink(Terminal["M | None"], Generic[T, M]):
             return self._make(first.data[0]).attach(self._m, _Begun(self._upstream, first))
         except FAILURES as error:
             failure = failure_of(error)
-        first.nack(failure)
+        first.refuse(failure)
         raise failure
 
 

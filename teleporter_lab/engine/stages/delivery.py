@@ -1,19 +1,21 @@
 """Operators of delivery, which are ours: source_ack, confirm, switch_channel, dead_letter, dedupe_window.
 
-Owns where a record gets its token, where it loses it before the sink does, and where elements go that a rule put aside
-(`dead_letters` has the place itself).
+Owns where a record loses its token before the sink does, and where elements go that a rule put aside. `source_ack` has
+the stage where it gets a token, `dead_letters` the place for what is put aside.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
+from math import inf
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from teleporter_lab.engine.chunk import Chunk
 from teleporter_lab.engine.dead_letters import DeadLetter, LetterBox
 from teleporter_lab.engine.operators import Operators, named
+from teleporter_lab.engine.redelivery import AckPolicy
 from teleporter_lab.engine.stage import Stage, Through
+from teleporter_lab.engine.stages.source_ack import SourceAck
 from teleporter_lab.engine.supervision import Supervised
 from teleporter_lab.errors import AckError
 
@@ -21,10 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
 
     from teleporter_lab.engine.ack import AckWindow
-    from teleporter_lab.engine.clock import Clock
-    from teleporter_lab.engine.endpoints import Position
     from teleporter_lab.engine.graph import Flow, Sink
     from teleporter_lab.engine.run import Materializer
+    from teleporter_lab.engine.stages.source_ack import HasPosition
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -36,20 +37,30 @@ class Delivering(Operators[In, Out], Generic[In, Out]):
 
     __slots__ = ()
 
-    def source_ack(self, window: AckWindow) -> Flow[In, Out]:
+    def source_ack(self, window: AckWindow, max_age: float = inf, max_deliveries: int = -1) -> Flow[In, Out]:
         """Gives each chunk a token of `window`, which holds its records until everything below has confirmed them.
+
+        Records that are not confirmed within `max_age` seconds are delivered again, before new ones, and only to the
+        channels that have not confirmed them; what comes of the older delivery then counts no more. After
+        `max_deliveries` (-1: without end) that is a failure, NotConfirmed. Records whose delivery was given back with
+        `nack` are a failure at once, with the error it was given back with. When the source has ended, nothing is
+        delivered again that is on its way.
 
         Stands directly below a source that knows its position. The window serves one run: a second one raises AckError.
 
-        Emits when: there is input and room in the window.
+        Emits when: there is input and room in the window, or records are to be delivered again.
         Waits when: the window is full.
         Tokens: made here, one for each chunk.
+        Supervised: yes, by chunk, with the attributes of its source. retry and reload deliver its records again, after
+            the delay of the rule; resume leaves them out; deadLetter puts each aside; a stage that fails the stream
+            asks nobody here.
         """
+        policy = AckPolicy(max_age, max_deliveries)
 
-        def attach(m: Any, upstream: Stage[Any]) -> Stage[Any]:
+        def attach(m: Materializer, upstream: Stage[Any]) -> Stage[Any]:
             if not hasattr(type(upstream), "position"):
                 raise AckError("source_ack stands directly below a source that knows its position.")
-            return SourceAck(cast("HasPosition", upstream), window, m.clock)
+            return SourceAck(cast("HasPosition", upstream), window, m, policy)
 
         return self.then("source_ack", attach)
 
@@ -65,6 +76,9 @@ class Delivering(Operators[In, Out], Generic[In, Out]):
 
     def switch_channel(self, channel: int) -> Flow[In, Out]:
         """From here on elements answer for `channel` of the ack window alone (`channelSize` of them, from 0).
+
+        What is delivered again and the channel has confirmed before goes no further: it is settled, and counted as
+        written.
 
         Emits when: there is input.
         Tokens: moved to the channel. A channel that does not exist fails the stream with AckError.
@@ -107,43 +121,6 @@ class Delivering(Operators[In, Out], Generic[In, Out]):
         return self.then(name, lambda m, up: DedupeWindow(up, m, name, size, key))
 
 
-class HasPosition(Protocol):
-    """A source stage that knows where it is."""
-
-    @property
-    def position(self) -> Position: ...
-
-    async def pull(self, n: int) -> Chunk[Any] | None: ...
-
-    async def close(self) -> None: ...
-
-
-class SourceAck(Stage[T]):
-    __slots__ = ("_clock", "_room", "_source", "_window")
-
-    def __init__(self, source: HasPosition, window: AckWindow, clock: Clock) -> None:
-        super().__init__()
-        self._source = source
-        self._window = window
-        self._clock = clock
-        self._room = asyncio.Event()
-        window.serve(self._room.set)
-
-    async def pull(self, n: int) -> Chunk[T] | None:
-        window = self._window
-        while (room := window.room) <= 0:
-            self._room.clear()
-            await self._room.wait()
-        chunk: Chunk[T] | None = await self._source.pull(min(n, room))
-        if chunk is None:
-            return None
-        token = window.open(len(chunk), self._source.position, self._clock.now(), chunk.data)
-        return Chunk(chunk.data, (token,))
-
-    async def on_close(self) -> None:
-        await self._source.close()
-
-
 class Confirm(Through[T, T]):
     __slots__ = ()
 
@@ -163,10 +140,14 @@ class SwitchChannel(Through[T, T]):
         self._channel = channel
 
     async def pull(self, n: int) -> Chunk[T] | None:
-        chunk = await self.upstream.pull(n)
-        if chunk is None or not chunk.tokens:
-            return chunk
-        return Chunk(chunk.data, tuple(token.switch(self._channel) for token in chunk.tokens))
+        channel = self._channel
+        while True:
+            chunk = await self.upstream.pull(n)
+            if chunk is None or not chunk.tokens:
+                return chunk
+            if any(token.wants(channel) for token in chunk.tokens):
+                return Chunk(chunk.data, tuple(token.switch(channel) for token in chunk.tokens))
+            chunk.written()
 
 
 class DeadLettering(Through[T, T]):

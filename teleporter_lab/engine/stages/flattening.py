@@ -155,9 +155,9 @@ class Lasting(Loan):
             super().confirm()
             self._look()
 
-    def nack(self, error: BaseException) -> None:
+    def _unsettled(self, error: BaseException, ask: bool) -> None:
         if not self._done:
-            super().nack(error)
+            super()._unsettled(error, ask)
             self._look()
 
     def account(self, where: Account, n: int) -> None:
@@ -212,7 +212,7 @@ class Origin:
             token.release()
         if error is not None:
             for token in self._tokens:
-                token.nack(error)
+                token.refuse(error)
             return
         if not self._counted:
             account_change(self._tokens, 1, 0)

@@ -169,7 +169,7 @@ class Latest(Merge[Any]):
         i = self.sources.index(source)
         if type(chunk.data) is not list:
             self.failure = RowsNeeded(self._name)
-            chunk.nack(self.failure)
+            chunk.refuse(self.failure)
             return None
         self._missing.discard(i)
         if self._missing:

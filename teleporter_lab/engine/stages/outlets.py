@@ -180,7 +180,7 @@ class Shelf(Generic[T]):
     def put(self, chunk: Chunk[T]) -> Exception | None:
         if type(chunk.data) is not list:
             failure = RowsNeeded("queue_sink")
-            chunk.nack(failure)
+            chunk.refuse(failure)
             return failure
         self._elements.extend(chunk.data)
         self._chunks.append((len(chunk), chunk))

@@ -6,6 +6,7 @@ supervision says when it fails. Sources that get one element a call are readers 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from teleporter_lab.engine.blocking import OneCall
@@ -13,14 +14,16 @@ from teleporter_lab.engine.chunk import Chunk
 from teleporter_lab.engine.failure import FAILURES
 from teleporter_lab.engine.graph import Source, source
 from teleporter_lab.engine.stage import Stage, close_fully
-from teleporter_lab.engine.supervision import Action
+from teleporter_lab.engine.supervision import Action, put_aside
 from teleporter_lab.engine.trials import Trials, own_failure
+from teleporter_lab.errors import BadRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from teleporter_lab.engine.endpoints import BlockingReader, Position, Reader
     from teleporter_lab.engine.run import Materializer
+    from teleporter_lab.engine.supervision import Failure
 
 T = TypeVar("T")
 
@@ -34,8 +37,9 @@ def read_from(name: str, make: Callable[[], Reader[T]], position: Position | Non
     Emits when: the reader has given records.
     Waits when: nothing below asks, or the reader has none yet.
     Completes when: the reader says so.
-    Supervised: yes. retry, resume and deadLetter read again; reload closes the reader, opens a fresh one just after the
-        last record and reads again.
+    Supervised: yes. retry and resume read again, which is behind a record that could not be read (BadRecord);
+        deadLetter puts that record aside, and reads again after other errors; reload closes the reader, opens a fresh
+        one just after the last record and reads again.
     """
     return source(name, lambda m: ReadFrom(m, name, make, position, plain=True))
 
@@ -61,12 +65,15 @@ class Reading(Stage[T]):
     An error that stops the stream gets a note that says at which position, unless it is a `plain` one.
     """
 
-    __slots__ = ("_held", "_make", "_opened", "_over", "_pace", "_position", "_reader", "_stale", "_trials")
+    __slots__ = (
+        "_aside", "_held", "_m", "_make", "_opened", "_over", "_pace", "_position", "_reader", "_stale", "_trials",
+    )  # fmt: skip
 
     def __init__(
         self, m: Materializer, name: str, make: Callable[[], Reader[T]], start: Position | None, plain: bool = False
     ) -> None:
         super().__init__()
+        self._m = m
         self._make = make
         self._reader = make()
         self._pace = m.pace(columns=is_columnar(self._reader))
@@ -75,6 +82,8 @@ class Reading(Stage[T]):
         self._opened = False
         self._stale = False
         """The reader is to be replaced before it is used again."""
+        self._aside: Failure | None = None
+        """A record that is to be stored as a dead letter before anything else is read."""
         self._over = False
         self._held: list[T] | None = None
 
@@ -97,13 +106,15 @@ class Reading(Stage[T]):
         """Reads once; what it fails with is decided about first when this is called again."""
         trials = self._trials
         if trials.failure is not None:
-            action = await trials.decided(trials.failure)
-            self._stale = self._stale or action is Action.RELOAD
+            await self._decide(trials, trials.failure)
+        if self._aside is not None:
+            await put_aside(self._m, self._aside)
+            self._aside = None
         try:
             await self._open()
             data = await self._reader.read(n)
         except FAILURES as error:
-            trials.failed(own_failure(error), self._position)
+            trials.failed(own_failure(error), self._position, at=self._position)
             self._stale = self._stale or not self._opened
             return
         trials.went_well()
@@ -111,6 +122,13 @@ class Reading(Stage[T]):
             self._over = True
         elif len(data):
             self._held = data
+
+    async def _decide(self, trials: Trials, failure: Failure) -> None:
+        """What is to be done about the last failure. Raises it on stop."""
+        action = await trials.decided(failure)
+        self._stale = self._stale or action is Action.RELOAD
+        if action is Action.DEAD_LETTER and isinstance(failure.error, BadRecord):
+            self._aside = replace(failure, element=failure.error.record)
 
     async def _open(self) -> None:
         if self._stale:
@@ -131,9 +149,19 @@ class ReadFrom(Reading[T]):
     __slots__ = ()
 
     @property
+    def name(self) -> str:
+        """What its failures show."""
+        return self._trials.name
+
+    @property
     def position(self) -> Position:
-        """Just after the last record of the last chunk, or before it, where a part of what was read is held back."""
+        """Just after the last record of the last chunk, or before all that was read with it, when it `holds_back`."""
         return self._position
+
+    @property
+    def holds_back(self) -> bool:
+        """Whether the reader gave more at once than was asked for, and a part of that is still to come."""
+        return self._held is not None
 
 
 def is_columnar(end: object) -> bool:

@@ -209,7 +209,7 @@ class RetryFlow(Through[A, B], Generic[A, B]):
         if isinstance(result, Exception) and not backoff.worth(result):
             return None
         value: Any = result if isinstance(result, Exception) else result.data[0]
-        return await self._call.outcome(lambda: self._decide(tries.element, value), tries.element)
+        return await self._call.outcome(lambda: self._decide(tries.element, value), tries.element, tries.chunk.tokens)
 
     def _put_off(self, tries: Tries[A, B], result: Chunk[B] | Exception, again: A) -> None:
         backoff = self._backoff
@@ -226,7 +226,7 @@ class RetryFlow(Through[A, B], Generic[A, B]):
 
     def _fail(self, tries: Tries[A, B], error: Exception) -> None:
         self._tries, self._failure = None, error
-        tries.chunk.nack(error)
+        tries.chunk.refuse(error)
 
     async def on_close(self) -> None:
         if self._part is None:

@@ -241,7 +241,7 @@ class Collecting(Terminal[M], Generic[T, M]):
     def _take(self, chunk: Chunk[T]) -> None:
         if type(chunk.data) is not list:
             failure = RowsNeeded(self.name)
-            chunk.nack(failure)
+            chunk.refuse(failure)
             raise failure
         self.add(chunk.data)
         chunk.written()

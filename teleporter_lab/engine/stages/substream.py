@@ -303,7 +303,7 @@ class ByKey(Splitter[T]):
         for key, part in zip(lists, parts, strict=False):
             self._give(key, part)
         if failure is not None:
-            parts[-1].nack(failure)
+            parts[-1].refuse(failure)
             self.fail(failure)
 
     def _has_room(self, key: Hashable) -> bool:

@@ -220,5 +220,5 @@ class Rows(Through[T, T]):
             if chunk is None or type(chunk.data) is list:
                 return chunk
             self._failure = RowsNeeded(self._name)
-            chunk.nack(self._failure)
+            chunk.refuse(self._failure)
         raise self._failure

@@ -1,33 +1,29 @@
 """Where records go to a system outside: write_to, write_to_blocking, resource_sink.
 
-Owns how a writer is driven: opened before anything is read, given one batch at a time, closed once, and what the
-supervision says when it fails. Records are confirmed when their batch is stored.
+Owns the batches of a writer: gathered by size and time while others are written, one at a time or several in lanes.
+`storing` has what becomes of them, `marking` the sinks that are exactly once.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from teleporter_lab.engine.blocking import OneCall
-from teleporter_lab.engine.columns import rows_of
-from teleporter_lab.engine.failure import FAILURES, RowsNeeded
 from teleporter_lab.engine.graph import Sink
+from teleporter_lab.engine.lanes import Lanes
 from teleporter_lab.engine.operators import named
-from teleporter_lab.engine.stage import PLENTY, Stage, Terminal, close_each, close_fully, give_up
-from teleporter_lab.engine.stages.reading import is_columnar, let_go
+from teleporter_lab.engine.plain_writers import Functions, InThread, OnLoop
+from teleporter_lab.engine.stage import PLENTY, Stage, Terminal, close_each, close_fully, give_up, stop
 from teleporter_lab.engine.stages.timing import Gather
-from teleporter_lab.engine.supervision import AGAIN, Action, Failure, explain, put_aside
-from teleporter_lab.engine.trials import Trials, own_failure
+from teleporter_lab.engine.storing import Storing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from teleporter_lab.engine.chunk import Chunk
     from teleporter_lab.engine.endpoints import BlockingWriter, Writer
+    from teleporter_lab.engine.lanes import Keys
     from teleporter_lab.engine.run import Materializer
-    from teleporter_lab.engine.turnstile import Busy
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -38,9 +34,6 @@ BATCH_SIZE = 2000
 BATCH_SECONDS = 0.1
 """How long a writer's batch may wait to become full."""
 
-PUT_ASIDE = 256
-"""Records of a batch that are put aside at the same time, as each waits until it is stored."""
-
 
 def write_to(
     name: str, make: Callable[[], Writer[T]], size: int = BATCH_SIZE, seconds: float = BATCH_SECONDS
@@ -50,29 +43,38 @@ def write_to(
     The next batch is gathered while one is written. A writer with an attribute `columnar = True` gets batches of
     columns where the stream carries them; any other fails a stream that does.
 
-    Takes when: a batch has room, one being written and one being gathered.
-    Tokens: confirmed when the batch is stored.
+    A writer with an attribute `parallel` above 1 gets so many batches at once, as long as they have no key in common:
+    `keys_of(records)` gives the keys of a batch, None for any. One without the method gets them one by one. A batch
+    holds its keys until it is stored, however often it has to be tried, so that records of a key keep their order.
+
+    A batch that fails may hold good records. Where a rule leaves it out it is halved until the records are found that
+    fail by themselves, each of which is decided about; all others are stored. A writer saves the search that raises
+    RecordsRefused, or BadRecord with an `index`. What fails because the system is away (AddressUnreachable, a lost
+    connection, no answer in time) is never halved.
+
+    Takes when: a batch has room, one being gathered and `parallel` being written.
+    Tokens: confirmed when the batch is stored, whichever batch is first.
     Supervised: yes, by batch. retry writes it again; reload closes the writer, opens a fresh one and writes the same
-        batch; resume leaves it out; deadLetter puts each of its records aside.
+        batch; resume leaves out and deadLetter puts aside the records of it that fail.
     """
-    _check(size, seconds)
-    return Sink(name, lambda m, up: WriteTo(Gather(up, m, seconds), size, Writing(m, name, make)))
+    check_batch(size, seconds)
+    return Sink(name, lambda m, up: _writes(Gather(up, m, seconds), size, Storing(m, name, make)))
 
 
 def write_to_blocking(
     name: str, make: Callable[[], BlockingWriter[T]], size: int = BATCH_SIZE, seconds: float = BATCH_SECONDS
 ) -> Sink[T, None]:
-    """Like `write_to`, for a writer that blocks: it works in a driver thread, a batch a call.
+    """Like `write_to`, for a writer that blocks: it works in a driver thread, a batch a call, one at a time.
 
     Takes when: a batch has room, one being written and one being gathered.
     Tokens: confirmed when the batch is stored.
     Supervised: yes, by batch, like `write_to`.
     """
-    _check(size, seconds)
+    check_batch(size, seconds)
 
     def end(m: Materializer, upstream: Stage[Any]) -> Terminal[None]:
-        writing = Writing(m, name, lambda: _InThread(make(), m))
-        return WriteTo(Gather(upstream, m, seconds), size, writing)
+        storing = Storing(m, name, lambda: InThread(make(), m.runtime.threads))
+        return WriteTo(Gather(upstream, m, seconds), size, storing)
 
     return Sink(name, end)
 
@@ -96,227 +98,141 @@ def resource_sink(
 
     def end(m: Materializer, upstream: Stage[Any]) -> Terminal[None]:
         def make() -> Any:
-            resource: BlockingWriter[Any] = _Resource(open, write, close)
-            return _InThread[Any](resource, m) if blocking else _OnLoop[Any](resource, m.busy)
+            resource: BlockingWriter[Any] = Functions(open, write, close)
+            return InThread[Any](resource, m.runtime.threads) if blocking else OnLoop[Any](resource, m.busy)
 
-        return WriteEach(upstream, Writing(m, name, make))
+        return WriteEach(upstream, Storing(m, name, make))
 
     return Sink(name, end)
 
 
-def _check(size: int, seconds: float) -> None:
+def check_batch(size: int, seconds: float) -> None:
+    """Raises ValueError for a size or a time that no batch can have."""
     if size < 1 or seconds < 0:
         raise ValueError(f"A writer's batches need a size of 1 or more and seconds of 0 or more, not {size}, {seconds}")
 
 
-class Writing(Generic[T]):
-    """A writer under supervision. A failed one that is to be reloaded is closed, and a fresh one takes its place."""
-
-    __slots__ = ("_columnar", "_m", "_make", "_opened", "_stale", "_trials", "_writer")
-
-    def __init__(self, m: Materializer, name: str, make: Callable[[], Writer[T]]) -> None:
-        self._m = m
-        self._make = make
-        self._writer = make()
-        self._columnar = is_columnar(self._writer)
-        self._trials = Trials(m, name)
-        self._opened = False
-        self._stale = False
-        """The writer is to be replaced before it is used again."""
-
-    async def open(self) -> None:
-        """Opens the writer; where a rule lets a failure pass, it is opened with the first batch."""
-        await self._done(None)
-
-    async def write(self, chunk: Chunk[T]) -> None:
-        """Stores the chunk and confirms it, or does with it what the supervision says. Raises what it stops with."""
-        try:
-            if type(chunk.data) is not list and not self._columnar:
-                raise RowsNeeded(self._trials.name)
-            passed = await self._done(chunk.data)
-            if passed is None:
-                chunk.written()
-            elif passed[0] is Action.RESUME:
-                chunk.skipped()
-            else:
-                await self._put_aside(chunk, passed[1])
-        except Exception as error:
-            chunk.nack(error)
-            raise
-
-    async def close(self) -> None:
-        await self._writer.close()
-
-    async def _done(self, data: list[T] | None) -> tuple[Action, Failure] | None:
-        """None when `data` is stored (None: when the writer is open), or what let it pass; raises on stop."""
-        trials = self._trials
-        while True:
-            try:
-                await self._try(data)
-            except FAILURES as error:
-                failure = trials.failed(own_failure(error), data)
-            else:
-                trials.went_well()
-                return None
-            action = await trials.decided(failure)
-            self._stale = self._stale or action is Action.RELOAD or not self._opened
-            if action not in AGAIN:
-                trials.went_well()
-                return action, failure
-
-    async def _try(self, data: list[T] | None) -> None:
-        if self._stale:
-            await let_go(self._writer)
-            self._writer, self._opened = self._make(), False
-            self._stale = False
-        if not self._opened:
-            await self._writer.open()
-            self._opened = True
-        if data is not None:
-            await self._writer.write(data)
-
-    async def _put_aside(self, chunk: Chunk[T], failure: Failure) -> None:
-        """Stores each record as a dead letter, and settles the chunk."""
-        records = rows_of(chunk.data)
-        for start in range(0, len(records), PUT_ASIDE):
-            await self._put_some(records[start : start + PUT_ASIDE], failure)
-        if chunk.tokens:
-            chunk.tokens[-1].account("dead_lettered", len(chunk))
-        chunk.confirm()
-
-    async def _put_some(self, records: list[Any], failure: Failure) -> None:
-        try:
-            async with asyncio.TaskGroup() as group:
-                for record in records:
-                    group.create_task(self._put(Failure(failure.error, failure.stage, record, failure.tries)))
-        except ExceptionGroup as failures:
-            lost: Exception = failures.exceptions[0]
-        else:
-            return
-        raise explain(lost, failure.stage, records)
-
-    async def _put(self, letter: Failure) -> None:
-        try:
-            await put_aside(self._m, letter)
-        except FAILURES as error:
-            lost = own_failure(error)  # a task group does not mind a task that was cancelled by somebody else
-        else:
-            return
-        raise lost
+def _writes(gather: Gather[T], size: int, storing: Storing[T]) -> Terminal[None]:
+    return WriteTo(gather, size, storing) if storing.parallel == 1 else WriteInLanes(gather, size, storing)
 
 
 class WriteTo(Terminal[None], Generic[T]):
     """Batches to a writer; the next one is gathered while one is written."""
 
-    __slots__ = ("_gather", "_size", "_writing")
+    __slots__ = ("_gather", "_size", "_storing")
 
-    def __init__(self, gather: Gather[T], size: int, writing: Writing[T]) -> None:
+    def __init__(self, gather: Gather[T], size: int, storing: Storing[T]) -> None:
         self._gather = gather
         self._size = size
-        self._writing = writing
+        self._storing = storing
 
     async def run(self) -> None:
         async def close() -> None:
-            await close_each(self._gather.close, self._writing.close)
+            await close_each(self._gather.close, self._storing.close)
 
         try:
-            await self._writing.open()
+            await self._storing.open()
             while (chunk := await self._gather.pull(self._size)) is not None:
                 self._gather.collect(self._size)
-                await self._writing.write(chunk)
+                await self._storing.write(chunk)
         except BaseException as error:
             await give_up(close, error)
             raise
         await close_fully(close)
+
+
+class WriteInLanes(Terminal[None], Generic[T]):
+    """Several batches at once to a writer, each in a task; the next one is gathered meanwhile.
+
+    A batch that fails the stream ends the others: what they were writing stays un-confirmed.
+    """
+
+    __slots__ = ("_gather", "_lanes", "_pulling", "_size", "_storing", "_writes")
+
+    def __init__(self, gather: Gather[T], size: int, storing: Storing[T]) -> None:
+        self._gather = gather
+        self._size = size
+        self._storing = storing
+        self._lanes = Lanes(storing.parallel)
+        self._writes: dict[asyncio.Task[None], int] = {}
+        """Those that run or were not looked at since, with their lanes."""
+        self._pulling: asyncio.Task[Chunk[T] | None] | None = None
+
+    async def run(self) -> None:
+        try:
+            await self._storing.open()
+            while (chunk := await self._next()) is not None:
+                keys = self._storing.keys_of(chunk)
+                while not self._lanes.may_start(keys):
+                    await self._some_end()
+                self._start(chunk, keys)
+            await self._all_end()
+        except BaseException as error:
+            await give_up(self._close, error)
+            raise
+        await close_fully(self._close)
+
+    async def _next(self) -> Chunk[T] | None:
+        """The next batch; raises at once what a batch before it fails with."""
+        self._pulling = asyncio.create_task(self._gather.pull(self._size))
+        while not self._pulling.done():
+            await self._some_end(self._pulling)
+        pulled, self._pulling = self._pulling, None
+        try:
+            chunk = pulled.result()
+        except Exception:
+            await self._all_end()  # what came before an error from above is stored
+            raise
+        self._gather.collect(self._size)
+        return chunk
+
+    def _start(self, chunk: Chunk[T], keys: Keys) -> None:
+        self._writes[asyncio.create_task(self._storing.write(chunk))] = self._lanes.start(keys)
+
+    async def _all_end(self) -> None:
+        while self._writes:
+            await self._some_end()
+
+    async def _some_end(self, *others: asyncio.Task[Any]) -> None:
+        """Waits until a write has ended, or one of `others`. Raises what a write has failed with."""
+        await asyncio.wait((*self._writes, *others), return_when=asyncio.FIRST_COMPLETED)
+        for write in [write for write in self._writes if write.done()]:
+            self._lanes.end(self._writes.pop(write))
+            write.result()
+
+    async def _close(self) -> None:
+        await close_each(self._end_writes, self._gather.close, self._storing.close)
+
+    async def _end_writes(self) -> None:
+        """Stops what still runs. Raises what fails beside the write that has failed the stream."""
+        left: list[asyncio.Task[Any]] = [*self._writes, *([self._pulling] if self._pulling is not None else [])]
+        for task in left:
+            stop(task)
+        if left:
+            await asyncio.wait(left)
+        failures = [error for task in left if not task.cancelled() and (error := task.exception())]
+        if failures:
+            raise failures[0]
 
 
 class WriteEach(Terminal[None], Generic[T]):
     """Chunks to a writer, as they come."""
 
-    __slots__ = ("_upstream", "_writing")
+    __slots__ = ("_storing", "_upstream")
 
-    def __init__(self, upstream: Stage[T], writing: Writing[T]) -> None:
+    def __init__(self, upstream: Stage[T], storing: Storing[T]) -> None:
         self._upstream = upstream
-        self._writing = writing
+        self._storing = storing
 
     async def run(self) -> None:
         async def close() -> None:
-            await close_each(self._upstream.close, self._writing.close)
+            await close_each(self._upstream.close, self._storing.close)
 
         try:
-            await self._writing.open()
+            await self._storing.open()
             while (chunk := await self._upstream.pull(PLENTY)) is not None:
-                await self._writing.write(chunk)
+                await self._storing.write(chunk)
         except BaseException as error:
             await give_up(close, error)
             raise
         await close_fully(close)
-
-
-class _InThread(Generic[T]):
-    """A blocking writer seen as a `Writer`. A cancelled write is waited for before the writer is closed."""
-
-    __slots__ = ("_calls", "_writer", "columnar")
-
-    def __init__(self, writer: BlockingWriter[T], m: Materializer) -> None:
-        self._writer = writer
-        self._calls: OneCall[None] = OneCall(m.runtime.threads)
-        self.columnar = is_columnar(writer)
-
-    async def open(self) -> None:
-        await self._calls.call(self._writer.open)
-
-    async def write(self, records: Sequence[T]) -> None:
-        await self._calls.call(self._writer.write, records)
-
-    async def close(self) -> None:
-        await self._calls.settle()
-        await self._calls.call(self._writer.close)
-
-
-class _OnLoop(Generic[T]):
-    """A blocking writer that is quick, called in the event loop."""
-
-    __slots__ = ("_busy", "_writer")
-
-    def __init__(self, writer: BlockingWriter[T], busy: Busy) -> None:
-        self._writer = writer
-        self._busy = busy
-
-    async def open(self) -> None:
-        self._writer.open()
-
-    async def write(self, records: Sequence[T]) -> None:
-        started = time.perf_counter()
-        try:
-            self._writer.write(records)
-        finally:
-            self._busy.seconds += time.perf_counter() - started
-
-    async def close(self) -> None:
-        self._writer.close()
-
-
-class _Resource(Generic[R, T]):
-    """Three functions as a blocking writer."""
-
-    __slots__ = ("_close", "_open", "_resources", "_write")
-
-    def __init__(
-        self, open: Callable[[], R], write: Callable[[R, list[T]], object], close: Callable[[R], object]
-    ) -> None:
-        self._open = open
-        self._write = write
-        self._close = close
-        self._resources: list[R] = []
-        """The open one, if any."""
-
-    def open(self) -> None:
-        self._resources.append(self._open())
-
-    def write(self, records: Any) -> None:
-        self._write(self._resources[0], records)
-
-    def close(self) -> None:
-        if self._resources:
-            self._close(self._resources.pop())

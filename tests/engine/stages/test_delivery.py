@@ -1,4 +1,4 @@
-"""Acknowledged streams end to end: back-pressure by the window, and an end that is told once."""
+"""Acknowledged streams end to end, and an end that is told once."""
 
 from __future__ import annotations
 
@@ -14,56 +14,6 @@ from teleporter_lab.engine.supervision import Resume
 from teleporter_lab.errors import AckError
 from teleporter_lab.testing.laws import Witness, drain
 from teleporter_lab.testing.probes import SinkProbe, SourceProbe, pulled
-
-
-async def test_a_full_window_is_back_pressure_and_goes_on_when_there_is_room() -> None:
-    window = Witness(5)
-    source = SourceProbe([list(range(20))])
-    async with pulled(source.as_source().source_ack(window)) as stage:
-        first, second = await stage.pull(3), await stage.pull(10)
-        assert first is not None
-        assert second is not None
-        assert (len(first), len(second)) == (3, 2)
-        third = asyncio.ensure_future(stage.pull(10))
-        for _ in range(5):
-            await asyncio.sleep(0)
-        assert not third.done()
-        assert source.given == 5
-        second.written()
-        await asyncio.sleep(0)
-        assert not third.done(), "the first is still in the way"
-        first.written()
-        chunk = await third
-        assert chunk is not None
-        assert chunk.data == [5, 6, 7, 8, 9]
-        chunk.written()
-
-
-async def test_a_pull_that_waits_for_room_may_be_cancelled() -> None:
-    window = Witness(2)
-    source = SourceProbe([list(range(4))])
-    async with pulled(source.as_source().source_ack(window)) as stage:
-        first = await stage.pull(9)
-        assert first is not None
-        for _ in range(2):
-            waiting = asyncio.ensure_future(stage.pull(9))
-            await asyncio.sleep(0)
-            waiting.cancel()
-            await asyncio.wait((waiting,))
-        first.written()
-        chunk = await stage.pull(9)
-        assert chunk is not None
-        assert chunk.data == [2, 3]
-        chunk.written()
-    window.check_all_settled()
-
-
-async def test_whoever_listens_to_the_window_goes_on_hearing() -> None:
-    heard: list[int] = []
-    window = Witness(4)
-    window.on_change = lambda: heard.append(window.room)
-    await SourceProbe([[1, 2], [3]]).as_source().source_ack(window).to(ignore()).run()
-    assert heard == [4, 4]
 
 
 @pytest.mark.parametrize("how", ["end", "error", "cancelled", "below had enough", "below failed"])

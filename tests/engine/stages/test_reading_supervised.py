@@ -10,7 +10,16 @@ import pytest
 from teleporter_lab.engine.run import Runtime
 from teleporter_lab.engine.stages.reading import read_from, read_from_blocking
 from teleporter_lab.engine.stages.sinks import to_list
-from teleporter_lab.engine.supervision import Action, Decision, Failure, Resume, Retry, StopOnError
+from teleporter_lab.engine.supervision import (
+    Action,
+    Decision,
+    Failure,
+    NoPlaceForDeadLetters,
+    Resume,
+    Retry,
+    StopOnError,
+)
+from teleporter_lab.errors import BadRecord
 from teleporter_lab.testing.clock import FakeClock
 from teleporter_lab.testing.laws import Witness, cut_off, drain, drain_with_cuts
 from teleporter_lab.testing.probes import pulled
@@ -238,3 +247,51 @@ async def test_cancelled_pulls_between_failures_lose_and_double_nothing(
 async def test_resume_of_everything_ends_when_the_reader_does() -> None:
     system = System("read 0", "read 1", "read 3", "read 7", "read 10")
     assert await read_from("system", system.reader).to(to_list()).run(supervisor=Resume()) == INPUT
+
+
+class Spoilt(Connected):
+    """Cannot read 3 and 7, and is behind them when it has said so."""
+
+    async def read(self, n: int) -> list[int] | None:
+        data = await super().read(1)
+        if data in ([3], [7]):
+            raise BadRecord(f"{data[0]} is no number", record=str(data[0]))
+        return data
+
+
+class Shelf:
+    """A place for dead letters; each takes a few passes of the loop to store."""
+
+    def __init__(self) -> None:
+        self.letters: dict[int, Failure] = {}
+
+    async def put(self, failure: Failure) -> None:
+        for _ in range(3):
+            await asyncio.sleep(0)
+        self.letters[failure.position] = failure
+
+
+async def test_a_record_that_cannot_be_read_is_put_aside_and_the_others_go_on() -> None:
+    shelf, system = Shelf(), System("read 5")
+    graph = read_from("system", lambda: Spoilt(system)).to(to_list())
+    assert await graph.run(supervisor=Rule(Action.DEAD_LETTER), dead_letters=shelf) == [0, 1, 2, 4, 5, 6, 8, 9]
+    assert [(at, letter.element, letter.stage) for at, letter in shelf.letters.items()] == [
+        (3, "3", "system"),
+        (7, "7", "system"),
+    ]
+
+
+async def test_a_record_that_cannot_be_read_has_to_have_a_place() -> None:
+    with pytest.raises(NoPlaceForDeadLetters) as caught:
+        await read_from("system", lambda: Spoilt(System())).to(to_list()).run(supervisor=Rule(Action.DEAD_LETTER))
+    assert isinstance(caught.value.__cause__, BadRecord)
+
+
+async def test_a_pull_that_is_cancelled_while_a_record_is_put_aside_loses_neither() -> None:
+    for passes in range(12):
+        shelf, system, window = Shelf(), System(), Witness()
+        read = read_from("system", lambda system=system: Spoilt(system)).source_ack(window)
+        placed = read.within(lambda m, shelf=shelf: m.within(dead_letters=shelf))
+        async with pulled(placed, supervisor=Rule(Action.DEAD_LETTER)) as stage:
+            assert await drain_with_cuts(stage, passes, 3) == [0, 1, 2, 4, 5, 6, 8, 9]
+        assert sorted(shelf.letters) == [3, 7]

@@ -54,6 +54,13 @@ class Nowhere:
         await asyncio.sleep(0)
 
 
+class TwiceNowhere(Nowhere):
+    parallel = 2
+
+    def keys_of(self, records: Sequence[Any]) -> frozenset[Any]:
+        return frozenset(records)
+
+
 class BlockingNowhere:
     def open(self) -> None: ...
 
@@ -104,6 +111,7 @@ CASES = [
     Case("forall, not", lambda: forall(lambda x: x < 0), False, True, reads=1),
     Case("lazy_sink", lambda: lazy_sink(lambda first: fold(first, lambda a, x: a + x)), 45),
     Case("write_to", lambda: write_to("nowhere", Nowhere, 3, 60.0), None),
+    Case("write_to, two at once", lambda: write_to("nowhere", TwiceNowhere, 3, 60.0), None),
     Case("write_to_blocking", lambda: write_to_blocking("nowhere", BlockingNowhere, 3, 60.0), None),
     Case("resource_sink", lambda: resource_sink(object, lambda _, xs: len(xs), str), None),
     Case("resource_sink, blocking", lambda: resource_sink(object, lambda _, xs: len(xs), str, blocking=True), None),

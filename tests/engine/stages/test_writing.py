@@ -104,8 +104,8 @@ async def test_a_batch_that_fails_is_tried_again_in_its_place(fails: tuple[int, 
     window.check_all_settled()
 
 
-async def test_a_batch_may_be_left_out() -> None:
-    store, window = Store((2,)), Witness()
+async def test_a_batch_may_be_left_out_when_each_of_its_records_fails() -> None:
+    store, window = Store((2, 3, 4)), Witness()  # the batch, and each of its halves
     source = SourceProbe([list(range(6))], window=window)
     await source.as_source().to(write_to("store", lambda: store, size=2, seconds=60.0)).run(supervisor=Resume())
     assert store.batches == [[0, 1], [4, 5]]

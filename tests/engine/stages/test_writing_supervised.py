@@ -240,20 +240,26 @@ def lettered(sink: Sink[Any, None], letters: Letters) -> Sink[Any, None]:
     return type(sink)(sink.name, lambda m, up: sink.end(m.within(dead_letters=letters), up), sink.steps)
 
 
+EACH = ["write 4", "write 4", "write 4", "write 5", "write 6", "write 6", "write 7"]
+"""What fails when the second batch does, as a whole and by halves, down to each of its records."""
+
+
 async def test_a_batch_is_put_aside_record_by_record() -> None:
-    system, letters, window = System("write 4", "write 4"), Letters(), Witness()
+    system, letters, window = System("write 4", *EACH), Letters(), Witness()
     source = SourceProbe([INPUT], window=window)
     rule = Rule(Action.RETRY, Action.DEAD_LETTER)
     await source.as_source().to(lettered(system.sink(), letters)).run(supervisor=rule)
     assert system.stored == [0, 1, 2, 3, 8, 9]
     assert [letter.element for letter in letters.found] == [4, 5, 6, 7]
-    assert {(str(letter.error), letter.stage, letter.tries) for letter in letters.found} == {("write 4", "system", 2)}
+    assert [str(letter.error) for letter in letters.found] == ["write 4", "write 5", "write 6", "write 7"]
+    assert {(letter.stage, letter.tries, letter.position) for letter in letters.found} == {("system", 3, 8)}
+    assert [asked for asked, _ in rule.asked] == [[4, 5, 6, 7], [4, 5, 6, 7], [4], [5], [6], [7]]
     assert (window.ledger().dead_lettered, window.ledger().written) == (4, 6)
     window.check_all_settled()
 
 
 async def test_rows_of_a_batch_of_columns_are_put_aside_one_by_one() -> None:
-    system, letters, window = System("write 4"), Letters(), Witness()
+    system, letters, window = System(*EACH), Letters(), Witness()
     source = SourceProbe([pa.record_batch({"x": INPUT})], window=window)
     sink = lettered(system.sink(columnar=True), letters)
     await source.as_source().to(sink).run(supervisor=Rule(Action.DEAD_LETTER))
@@ -286,7 +292,7 @@ async def test_a_large_batch_is_put_aside_some_at_a_time_and_in_order() -> None:
 
 async def test_a_batch_that_cannot_be_put_aside_stops_the_stream_and_stays_unconfirmed() -> None:
     for letters, error in ((Letters(6), ConnectionError), (None, NoPlaceForDeadLetters)):
-        system, window = System("write 4"), Witness()
+        system, window = System(*EACH), Witness()
         source = SourceProbe([INPUT], window=window)
         sink = lettered(system.sink(), letters) if letters else system.sink()
         with pytest.raises(error) as caught:
@@ -303,7 +309,7 @@ async def test_a_place_that_breaks_off_is_no_place() -> None:
         async def put(self, failure: Failure) -> None:
             raise asyncio.CancelledError
 
-    system, window = System("write 4"), Witness()
+    system, window = System(*EACH), Witness()
     source = SourceProbe([INPUT], window=window)
     with pytest.raises(RuntimeError, match="cancelled by somebody"):
         await source.as_source().to(lettered(system.sink(), Cancelled())).run(supervisor=Rule(Action.DEAD_LETTER))
