@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from teleporter_lab.connectors.lines import BLOCK, unreachable
+from teleporter_lab.connectors.rollers.durable import sync, write_all
 from teleporter_lab.errors import ConnectorError
 
 log = logging.getLogger(__name__)
@@ -40,7 +41,8 @@ class AppendFile:
 
     One writer at a time, held by a lock on the file. `PATH.open` stands beside it while it is open and says how long
     it was before: if it is found, a crash left it, and what stands behind the last complete record is moved to
-    `PATH.torn`. A file that somebody else left without a line end at its end gets one.
+    `PATH.torn`. Complete records of a batch that was not confirmed stay, and will come again. A file that somebody else
+    left without a line end at its end gets one.
     """
 
     def __init__(self, path: str, delimiter: bytes, complete: Complete) -> None:
@@ -49,7 +51,9 @@ class AppendFile:
         self._complete = complete
         self._marker = Path(f"{path}.open")
         self._file: BinaryIO | None = None
-        self._clean = False
+        self._marked = False
+        self._torn = False
+        """There may be bytes behind `size`, of a batch that failed."""
         self.size = 0
 
     def open(self) -> None:
@@ -67,17 +71,22 @@ class AppendFile:
             raise unreachable(self._path, error) from error
 
     def append(self, data: bytes) -> None:
-        """Returns when `data` is on the disk. Raises ConnectorError; then nothing of it is in the file."""
+        """Returns when `data` is on the disk. Raises ConnectorError; then nothing of it is in the file.
+
+        If the disk does not even let it be cut off, the error says so, and the next call does it first.
+        """
         file = self._file
         if file is None:
             raise ConnectorError(f"The file {self._path} is not open for writing.")
         try:
-            rest = memoryview(data)
-            while rest:
-                rest = rest[file.write(rest) :]
-            os.fsync(file.fileno())
+            self._cut_off(file)
+            self._torn = True
+            write_all(file, data)
         except OSError as error:
             raise self._cut_back(file, error) from error
+        self._torn = False
+        if not os.fstat(file.fileno()).st_nlink:
+            raise ConnectorError(f"The file {self._path} was removed while it was written.")
         self.size += len(data)
 
     def head(self, size: int) -> bytes:
@@ -88,20 +97,24 @@ class AppendFile:
     def close(self) -> None:
         """Lets go of the file; a second call does nothing."""
         if self._file is not None:
-            if self._clean:
+            if self._marked and not self._torn:
                 self._marker.unlink(missing_ok=True)
-                self._clean = False
+                self._marked = False
             self._file.close()
             self._file = None
 
     def _cut_back(self, file: BinaryIO, cause: OSError) -> ConnectorError:
         failure = unreachable(self._path, cause)
         try:
-            file.truncate(self.size)
+            self._cut_off(file)
         except OSError:
-            self._clean = False
             return ConnectorError(f"{failure.message} A part of the batch may stand behind byte {self.size}.")
         return failure
+
+    def _cut_off(self, file: BinaryIO) -> None:
+        if self._torn:
+            file.truncate(self.size)
+            self._torn = False
 
     def _repaired(self, file: BinaryIO) -> int:
         """The size of the file once its end is a complete record."""
@@ -130,8 +143,8 @@ class AppendFile:
             marker.write(str(self.size))
             marker.flush()
             os.fsync(marker.fileno())
-        _sync_folder(self._path)
-        self._clean = True
+        sync(os.path.dirname(self._path) or ".")
+        self._marked = True
 
     def _put_aside(self, file: BinaryIO, good: int, size: int) -> None:
         torn = Path(f"{self._path}.torn")
@@ -144,11 +157,3 @@ class AppendFile:
         log.warning(
             "A crash left %d bytes that are no complete record in %s; they are in %s.", size - good, self._path, torn
         )
-
-
-def _sync_folder(path: str) -> None:
-    folder = os.open(os.path.dirname(path) or ".", os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -9,25 +9,23 @@ reads the others, fed line by line, so that the byte behind each record is known
 from __future__ import annotations
 
 import csv
-import io
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from teleporter_lab.connectors.append_file import AppendFile
 from teleporter_lab.connectors.base import BatchOptions, Connector, Options, Spec, position_field
-from teleporter_lab.connectors.columns import Columns, Row
-from teleporter_lab.connectors.csv_text import csv_text
+from teleporter_lab.connectors.csv_format import CsvFormat
 from teleporter_lab.connectors.csv_values import UNFIT, TypeName, Values, guess
 from teleporter_lab.connectors.files_reader import FilesReader
-from teleporter_lab.connectors.lines import BLOCK, Lines, encoding_that_keeps_ascii, is_utf8
-from teleporter_lab.connectors.record_batches import cells_of, is_batch, of_batch, selected
+from teleporter_lab.connectors.lines import BLOCK, Lines, encoding_that_keeps_ascii
+from teleporter_lab.connectors.rollers.rolled_files import RolledFiles, refuse_exactly_once, rolled
+from teleporter_lab.connectors.rollers.sink_roller import SinkRoller
 from teleporter_lab.errors import BadRecord, ConnectorError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from teleporter_lab.connectors.record_batches import Batch
 
 SAMPLE = 1000
 """Rows at the start of the first file that `"types": "infer"` looks at."""
@@ -73,7 +71,11 @@ class CsvSourceOptions(Options):
 class CsvSinkOptions(BatchOptions):
     """The `client` block of a csv sink."""
 
-    path: str = Field(min_length=1, description="File to append to; made when missing, its folder is not.")
+    path: str = Field(
+        min_length=1,
+        description="File to append to; made when missing, its folder is not. With a roller: what the files are "
+        "called, such as `/data/{date:%Y-%m-%d}-{index}.csv`.",
+    )
     delimiter: str = Field(default=",", min_length=1, max_length=1, description="Character between two values.")
     quote: str = Field(default='"', min_length=1, max_length=1, description="Character around values that need it.")
     encoding: str = Field(default="utf-8", description="Encoding of the file.")
@@ -82,6 +84,10 @@ class CsvSinkOptions(BatchOptions):
         default=None,
         min_length=1,
         description="Fields to write, in this order; empty: those of the file, else the first record.",
+    )
+    exactly_once: bool = Field(
+        default=False,
+        description="With a roller: keep the position of the source with the records, so that each is there once.",
     )
 
     _encoding = field_validator("encoding")(encoding_that_keeps_ascii)
@@ -165,7 +171,8 @@ class CsvSource(FilesReader[list[dict[str, Any]]]):
             if rows:
                 lines.seek(begins[1])
             self._row += 1
-            raise BadRecord(f"Line {lines.line_number(begins[0])} of {lines.path} is no such row: {wrong}.")
+            sentence = f"Line {lines.line_number(begins[0])} of {lines.path} is no such row: {wrong}."
+            raise BadRecord(sentence, record=rows[0] if rows else None)
         if wrong:
             lines.seek(begins[good])
         return records, begins[1 : good + 1]
@@ -231,10 +238,11 @@ class CsvSource(FilesReader[list[dict[str, Any]]]):
 
 
 class CsvSink:
-    """Appends rows. A batch, with the header before the first one, is on the disk as a whole or not at all.
+    """Appends rows. A batch, with the header before the first one, is on the disk when `write` returns.
 
-    The columns are those configured, else those of the file's header, else the fields of the first record; in the last
-    two cases a record with another field is refused. Takes lists of records and batches of columns.
+    One that fails leaves nothing. The columns are those configured, else those of the file's header, else the fields of
+    the first record; in the last two cases a record with another field is refused. Takes lists of records and batches
+    of columns.
     """
 
     columnar = True
@@ -242,35 +250,25 @@ class CsvSink:
     def __init__(self, options: CsvSinkOptions) -> None:
         self._options = options
         self._file = AppendFile(options.path, b"\n", self._complete)
-        self._columns = Columns(options.columns, options.path, exact=False) if options.columns else None
+        self._format = CsvFormat(options)
         self._records = 0
 
     def open(self) -> None:
         self._file.open()
         if self._options.header and self._file.size:
             names = self._header()
-            if self._options.columns not in (None, names):
+            if not self._format.known(names):
                 self._file.close()
                 raise ConnectorError(
                     f"The file {self._options.path} has the columns {', '.join(names)}; write them or another file."
                 )
-            self._columns = Columns(names, self._options.path, exact=self._options.columns is None)
 
     def write(self, records: Sequence[Any]) -> None:
-        if not len(records):
-            return
-        path = self._options.path
-        made = is_batch(records)
-        columns = self._columns or (of_batch(records, path) if made else Columns.of(records[0], path))
-        try:
-            data = self._of_batch(records, columns) if made else self._encoded(columns.rows(records))
-            if self._options.header and not self._file.size:
-                data = self._encoded([columns.names]) + data
-        except (csv.Error, UnicodeError) as error:
-            raise BadRecord(f"A record for {path} cannot be written as CSV: {error}.") from error
-        self._file.append(data)
-        self._columns = columns
-        self._records += len(records)
+        if len(records):
+            columns, header, rows = self._format.encoded(records)
+            self._file.append(rows if self._file.size else header + rows)
+            self._format.columns = columns
+            self._records += len(records)
 
     def close(self) -> None:
         self._file.close()
@@ -278,25 +276,6 @@ class CsvSink:
     def statistics(self) -> dict[str, int]:
         """Records written since it was made, and the size of the file in bytes."""
         return {"records": self._records, "bytes": self._file.size}
-
-    def _of_batch(self, batch: Batch, columns: Columns) -> bytes:
-        chosen, encoding = selected(batch, columns, self._options.path), self._options.encoding
-        text = csv_text(chosen, self._options.delimiter) if self._options.quote == '"' else None
-        if text is None:
-            return self._encoded(list(zip(*cells_of(chosen), strict=True)))
-        return text if is_utf8(encoding) else text.decode().encode(encoding)
-
-    def _encoded(self, rows: list[Row]) -> bytes:
-        text = self._text(rows, csv.QUOTE_MINIMAL)
-        if "\r" in text:
-            text = self._text(rows, csv.QUOTE_ALL)  # the parser takes a bare carriage return for a line end
-        return text.encode(self._options.encoding)
-
-    def _text(self, rows: list[Row], quoting: Literal[0, 1]) -> str:
-        text = io.StringIO()
-        delimiter, quote = self._options.delimiter, self._options.quote
-        csv.writer(text, delimiter=delimiter, quotechar=quote, quoting=quoting, lineterminator="\n").writerows(rows)
-        return text.getvalue()
 
     def _header(self) -> list[str]:
         options = self._options
@@ -345,7 +324,12 @@ def _columns(options: CsvSourceOptions, _: object) -> CsvSource:
 
 
 def _sink(options: CsvSinkOptions, _: object) -> CsvSink:
+    refuse_exactly_once(options.exactly_once)
     return CsvSink(options)
+
+
+def _rolled(options: CsvSinkOptions, _: object, roller: SinkRoller) -> RolledFiles | CsvSink:
+    return rolled(options, roller, CsvFormat(options)) if roller.model_fields_set else _sink(options, None)
 
 
 class CsvConnector(Connector):
@@ -363,7 +347,13 @@ class CsvConnector(Connector):
     sink = Spec(
         CsvSinkOptions,
         _sink,
-        guarantee="A batch is synced to the disk before it counts as written; a batch written again is there twice.",
+        guarantee=(
+            "A batch is synced to the disk before it counts as written; a batch written again is there twice. With a "
+            "roller files become visible complete, and with `exactlyOnce` each record is in them once."
+        ),
         blocking=True,
         columnar=_sink,
+        roller=SinkRoller,
+        rolled=_rolled,
+        exactly_once="any",
     )

@@ -15,9 +15,11 @@ from pydantic import Field, field_validator, model_validator
 from teleporter_lab.connectors.append_file import AppendFile, lines_end
 from teleporter_lab.connectors.base import BatchOptions, Connector, Options, Spec
 from teleporter_lab.connectors.csv_values import TypeName
+from teleporter_lab.connectors.file_format import LineFormat
 from teleporter_lab.connectors.files_reader import FilesReader
 from teleporter_lab.connectors.lines import BLOCK, Lines, encoding_that_keeps_ascii
-from teleporter_lab.connectors.record_batches import is_batch, rows_of
+from teleporter_lab.connectors.rollers.rolled_files import RolledFiles, refuse_exactly_once, rolled
+from teleporter_lab.connectors.rollers.sink_roller import SinkRoller
 from teleporter_lab.errors import BadRecord, ConnectorError
 
 if TYPE_CHECKING:
@@ -65,13 +67,21 @@ class FileSourceOptions(Options):
 class FileSinkOptions(BatchOptions):
     """The `client` block of a file sink."""
 
-    path: str = Field(min_length=1, description="File to append to; made when missing, its folder is not.")
+    path: str = Field(
+        min_length=1,
+        description="File to append to; made when missing, its folder is not. With a roller: what the files are "
+        "called, such as `/data/{date:%Y-%m-%d}-{index}.txt`.",
+    )
     format: Literal["text", "jsonl", "bytes"] = Field(
         default="text",
         description="A record is written as a line of text, as the JSON of a line, or as the bytes of a line.",
     )
     delimiter: str = Field(default="\n", description="What ends a line; empty only for bytes that need none.")
     encoding: str = Field(default="utf-8", description="Encoding of text.")
+    exactly_once: bool = Field(
+        default=False,
+        description="With a roller: keep the position of the source with the records, so that each is there once.",
+    )
 
     _encoding = field_validator("encoding")(encoding_that_keeps_ascii)
 
@@ -142,7 +152,7 @@ class LineSource(FilesReader[list[Any]]):
     def _bad(self, lines: Lines, line: bytes, error: Exception) -> BadRecord:
         number = lines.number_of(line)
         wanted = "JSON" if self._options.format == "jsonl" else f"{self._options.encoding} text"
-        return BadRecord(f"Line {number} of {lines.path} is no {wanted}: {error}.")
+        return BadRecord(f"Line {number} of {lines.path} is no {wanted}: {error}.", record=line)
 
     def _in_range(self, lines: Lines, n: int) -> list[bytes]:
         """Up to `n` lines that begin before the limit."""
@@ -184,33 +194,24 @@ class BlockSource(FilesReader[list[bytes]]):
 
 
 class FileSink:
-    """Appends each record as a line. A batch is on the disk when `write` returns, as a whole or not at all.
+    """Appends each record as a line. A batch is on the disk when `write` returns; one that fails leaves nothing.
 
     Takes columns with the format jsonl, where a row is an object.
     """
 
     def __init__(self, options: FileSinkOptions) -> None:
-        self._options = options
-        self._delimiter = options.delimiter.encode(options.encoding)
-        self._file = AppendFile(options.path, self._delimiter, self._complete)
-        self._json = msgspec.json.Encoder()
-        self.columnar = options.format == "jsonl"
+        self._format = LineFormat(options)
+        self._file = AppendFile(options.path, self._format.delimiter, self._complete)
+        self.columnar = self._format.columnar
         self._records = 0
 
     def open(self) -> None:
         self._file.open()
 
     def write(self, records: Sequence[Any]) -> None:
-        if not len(records):
-            return
-        lines = self._encoded(records)
-        data = self._delimiter.join((*lines, b""))
-        if self._delimiter and data.split(self._delimiter) != [*lines, b""]:
-            raise BadRecord(
-                f"A record for {self._options.path} holds the delimiter {self._options.delimiter!r} itself."
-            )
-        self._file.append(data)
-        self._records += len(records)
+        if len(records):
+            self._file.append(self._format.encoded(records))
+            self._records += len(records)
 
     def close(self) -> None:
         self._file.close()
@@ -220,24 +221,8 @@ class FileSink:
         return {"records": self._records, "bytes": self._file.size}
 
     def _complete(self, file: BinaryIO, start: int) -> int:
-        return lines_end(file, start, self._delimiter) if self._delimiter else file.seek(0, SEEK_END)
-
-    def _encoded(self, records: Sequence[Any]) -> list[bytes]:
-        wanted, path = self._options.format, self._options.path
-        try:
-            if wanted == "jsonl":
-                return list(map(self._json.encode, rows_of(records) if is_batch(records) else records))
-            if wanted == "bytes":
-                return list(map(_as_bytes, records))
-            return [str.encode(record, self._options.encoding) for record in records]
-        except (TypeError, ValueError, RecursionError) as error:
-            raise BadRecord(f"A record for {path} cannot be written as {wanted}: {error}.") from error
-
-
-def _as_bytes(record: object) -> bytes:
-    if isinstance(record, bytes):
-        return record
-    raise TypeError(f"it is a {type(record).__name__}")
+        delimiter = self._format.delimiter
+        return lines_end(file, start, delimiter) if delimiter else file.seek(0, SEEK_END)
 
 
 def _source(options: FileSourceOptions, _: object) -> LineSource | BlockSource:
@@ -256,7 +241,12 @@ def _columns(options: FileSourceOptions, _: object) -> LineSource:
 
 
 def _sink(options: FileSinkOptions, _: object) -> FileSink:
+    refuse_exactly_once(options.exactly_once)
     return FileSink(options)
+
+
+def _rolled(options: FileSinkOptions, _: object, roller: SinkRoller) -> RolledFiles | FileSink:
+    return rolled(options, roller, LineFormat(options)) if roller.model_fields_set else _sink(options, None)
 
 
 class FileConnector(Connector):
@@ -274,7 +264,13 @@ class FileConnector(Connector):
     sink = Spec(
         FileSinkOptions,
         _sink,
-        guarantee="A batch is synced to the disk before it counts as written; a batch written again is there twice.",
+        guarantee=(
+            "A batch is synced to the disk before it counts as written; a batch written again is there twice. With a "
+            "roller files become visible complete, and with `exactlyOnce` each record is in them once."
+        ),
         blocking=True,
         columnar=_sink,
+        roller=SinkRoller,
+        rolled=_rolled,
+        exactly_once="any",
     )

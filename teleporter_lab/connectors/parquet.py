@@ -13,6 +13,10 @@ from pydantic import Field, model_validator
 from teleporter_lab.config.duration import Duration
 from teleporter_lab.connectors.base import BatchOptions, Connector, Options, Spec
 from teleporter_lab.connectors.csv_values import TypeName
+from teleporter_lab.connectors.parquet_format import ParquetFormat
+from teleporter_lab.connectors.rollers.rolled_files import RolledFiles, refuse_exactly_once, rolled
+from teleporter_lab.connectors.rollers.sink_roller import SinkRoller
+from teleporter_lab.errors import ConnectorError
 
 if TYPE_CHECKING:
     from teleporter_lab.connectors.parquet_sink import ParquetSink
@@ -55,7 +59,11 @@ class ParquetSourceOptions(Options):
 class ParquetSinkOptions(BatchOptions):
     """The `client` block of a parquet sink."""
 
-    path: str = Field(min_length=1, description="Folder of the files; made when missing, the one above it is not.")
+    path: str = Field(
+        min_length=1,
+        description="Folder of the files; made when missing, the one above it is not. With a roller: what the files "
+        "are called, such as `/data/{date:%Y-%m-%d}-{index}.parquet`.",
+    )
     prefix: str = Field(
         default="part", pattern=r"^[A-Za-z0-9_-]{1,100}$", description="What the names of the files begin with."
     )
@@ -74,6 +82,10 @@ class ParquetSinkOptions(BatchOptions):
     )
     batch_size: int = Field(
         default=32_768, ge=1, le=1_000_000, description="Records written at a time, at most; each time makes a file."
+    )
+    exactly_once: bool = Field(
+        default=False,
+        description="With a roller: keep the position of the source with the records, so that each is there once.",
     )
     batch_time: Duration = Field(
         default=5.0, description="How long a record waits for its file to fill, e.g. `1.minutes`."
@@ -95,7 +107,19 @@ def _columns(options: ParquetSourceOptions, _: object) -> ParquetColumns:
 def _sink(options: ParquetSinkOptions, _: object) -> ParquetSink:
     from teleporter_lab.connectors.parquet_sink import ParquetSink
 
+    refuse_exactly_once(options.exactly_once)
     return ParquetSink(options)
+
+
+def _rolled(options: ParquetSinkOptions, _: object, roller: SinkRoller) -> RolledFiles | ParquetSink:
+    if not roller.model_fields_set:
+        return _sink(options, None)
+    if {"prefix", "rows_per_file"} & options.model_fields_set:
+        raise ConnectorError(
+            "prefix and rowsPerFile are for a parquet sink without a roller: with one, path says what the files are "
+            "called, and roller.records how many rows they have."
+        )
+    return rolled(options, roller, ParquetFormat(options))
 
 
 class ParquetConnector(Connector):
@@ -116,8 +140,12 @@ class ParquetConnector(Connector):
         _sink,
         guarantee=(
             "A batch is in complete, synced files before it counts as written, or in none; a batch written again is "
-            "there twice."
+            "there twice. With a roller a batch is kept in a hidden file until the file it belongs to is complete, and "
+            "with `exactlyOnce` each record is there once."
         ),
         blocking=True,
         columnar=_sink,
+        roller=SinkRoller,
+        rolled=_rolled,
+        exactly_once="any",
     )

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from teleporter_lab.connectors.lines import unreachable
+from teleporter_lab.connectors.rollers.durable import move, sync
 from teleporter_lab.errors import ConnectorError
 
 if TYPE_CHECKING:
@@ -69,12 +70,11 @@ class PartFiles:
                     temporary = self._folder / f".{final.name}.tmp"
                     undo.callback(temporary.unlink, missing_ok=True)
                     write(str(temporary))
-                    _sync(temporary)
+                    sync(temporary)
                     made.append((temporary, final))
                 for temporary, final in made:
-                    temporary.rename(final)
+                    move(temporary, final)
                     self._next += 1
-                _sync(self._folder)
             except OSError as error:
                 raise unreachable(str(self._folder), error) from error
         return len(made)
@@ -88,11 +88,3 @@ class PartFiles:
     def _number(self, name: str) -> int:
         found = re.fullmatch(rf"{re.escape(self._prefix)}-(\d+)\.{re.escape(self._ending)}", name)
         return int(found[1]) if found else 0
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

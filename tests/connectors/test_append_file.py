@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import logging
+import os
 import resource
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -108,6 +110,44 @@ def test_a_device_that_cannot_be_cut_back_is_said_to_hold_a_part(tmp_path: Path)
         file.append(b"x")
     file.close()
     assert (tmp_path / "full.open").exists()
+
+
+def test_what_could_not_be_cut_off_is_cut_off_before_more_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = opened(tmp_path / "out")
+    file.append(b"one\n")
+
+    def half(to: BinaryIO, data: bytes) -> None:
+        to.write(data[:2])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    class Stuck(io.FileIO):
+        def truncate(self, size: int | None = None) -> int:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "write_all", half)
+        with Stuck(str(tmp_path / "out"), "a") as stuck:
+            patch.setattr(file, "_file", stuck)
+            with pytest.raises(ConnectorError, match="A part of the batch may stand behind byte 4"):
+                file.append(b"two\n")
+            with pytest.raises(ConnectorError, match="A part of the batch may stand behind byte 4"):
+                file.append(b"two\n")
+    assert (tmp_path / "out").read_bytes() == b"one\ntw"
+    file.append(b"two\n")
+    assert (tmp_path / "out").read_bytes() == b"one\ntwo\n"
+    file.close()
+    assert not (tmp_path / "out.open").exists()
+
+
+def test_a_file_that_is_removed_while_it_is_written_is_noticed(tmp_path: Path) -> None:
+    file = opened(tmp_path / "out")
+    file.append(b"one\n")
+    (tmp_path / "out").unlink()
+    with pytest.raises(ConnectorError, match="was removed while it was written"):
+        file.append(b"two\n")
+    file.close()
 
 
 def test_what_cannot_be_opened_is_told_by_path_and_reason(tmp_path: Path) -> None:
