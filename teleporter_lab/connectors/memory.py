@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from teleporter_lab.connectors.base import BatchOptions, Connector, Options, Spec, address_of, position_field
-from teleporter_lab.errors import ConnectorError
+from teleporter_lab.errors import Conflict, ConnectorError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from teleporter_lab.engine.endpoints import Mark
 
 
 class MemoryOptions(Options):
@@ -41,6 +43,10 @@ class MemorySinkOptions(BatchOptions):
     """The `client` block of a memory sink."""
 
     name: str = Field(min_length=1, description="Name of the list to append to; it is made when it is missing.")
+    exactly_once: bool = Field(
+        default=False,
+        description="Keep the position of the source beside the lists, so that each record is there once.",
+    )
 
 
 class Memory:
@@ -50,6 +56,7 @@ class Memory:
         options = options or MemoryOptions()
         self._max = options.max_records
         self._lists = {name: list(records) for name, records in options.lists.items()}
+        self._marks: dict[str, str] = {}
         self._lock = threading.Lock()
         self._waiting: list[Callable[[], None]] = []
 
@@ -58,16 +65,29 @@ class Memory:
         with self._lock:
             return list(self._lists.get(name, ()))
 
-    def append(self, name: str, records: Sequence[Any]) -> None:
-        """Adds all records or none. Raises ConnectorError when the list would grow beyond `maxRecords`."""
+    def append(self, name: str, records: Sequence[Any], mark: Mark | None = None) -> None:
+        """Adds all records or none, and keeps the mark with them.
+
+        Raises ConnectorError when the list would grow beyond `maxRecords`, Conflict when another mark is kept than the
+        one before `mark`.
+        """
         with self._lock:
             kept = self._lists.setdefault(name, [])
             if len(kept) + len(records) > self._max:
                 raise ConnectorError(f"The list {name} is full: it holds {len(kept)} of {self._max} records.")
+            if mark is not None:
+                if self._marks.get(mark.key) != mark.expect:
+                    raise Conflict(f"Another run has moved {mark.key} on, so the list {name} stays as it is.")
+                self._marks[mark.key] = mark.text
             kept.extend(records)
             waiting, self._waiting = self._waiting, []
         for wake in waiting:
             wake()
+
+    def marked(self, key: str) -> str | None:
+        """The text of the last mark under `key`; None where there is none."""
+        with self._lock:
+            return self._marks.get(key)
 
     def slice(self, name: str, start: int, n: int) -> list[Any]:
         """Up to `n` records from index `start`."""
@@ -134,7 +154,7 @@ class MemorySource:
 
 
 class MemorySink:
-    """Appends to a list; a batch is appended as a whole."""
+    """Appends to a list; a batch is appended as a whole, with a mark where one comes with it."""
 
     def __init__(self, options: MemorySinkOptions, memory: Memory) -> None:
         self._name = options.name
@@ -145,6 +165,12 @@ class MemorySink:
 
     async def write(self, records: Sequence[Any]) -> None:
         self._memory.append(self._name, records)
+
+    async def marked(self, key: str) -> str | None:
+        return self._memory.marked(key)
+
+    async def write_marked(self, records: Sequence[Any], mark: Mark) -> None:
+        self._memory.append(self._name, records, mark)
 
     async def close(self) -> None:
         """Nothing to let go of."""
@@ -177,5 +203,6 @@ class MemoryConnector(Connector):
     sink = Spec(
         MemorySinkOptions,
         _sink,
-        guarantee="A batch is appended as a whole; a batch written again is there twice.",
+        guarantee="A batch is appended as a whole; a batch written again is there twice, with `exactlyOnce` once.",
+        exactly_once="any",
     )

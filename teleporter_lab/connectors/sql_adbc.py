@@ -14,7 +14,8 @@ from teleporter_lab.connectors import sqlite_file
 from teleporter_lab.connectors.base import require
 from teleporter_lab.connectors.record_batches import DECIMAL, arrow, arrow_type, fitted, one_of, shown
 from teleporter_lab.connectors.sql_columns import page_size
-from teleporter_lab.connectors.sql_source import distinct, stripped
+from teleporter_lab.connectors.sql_cursor import distinct
+from teleporter_lab.connectors.sql_keyset import stripped
 from teleporter_lab.errors import AddressUnreachable, BadRecord, ConnectorError
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ class AdbcFetch:
         self._types = ResultTypes(options.types)
         self._inner = stripped(options.query)
         quote = database.engine.dialect.identifier_preparer.quote
-        self._key = quote(options.key) if options.key else ""
+        self._key = quote(str(options.key)) if options.key else ""
 
     def page(self, after: Any, count: int) -> Batch:
         if after is not None and self._types.schema is None and self._database.file is not None:

@@ -10,15 +10,16 @@ import asyncio
 import os
 import re
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from sqlalchemy import URL, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 
 from teleporter_lab.config.secret import MASK
 from teleporter_lab.connectors.base import missing_driver
 from teleporter_lab.connectors.sqlite_file import connection_to
-from teleporter_lab.errors import AddressUnreachable, ConnectorError, MissingDriver
+from teleporter_lab.errors import AddressUnreachable, BadRecord, ConnectorError, MissingDriver
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -34,6 +35,11 @@ DRIVERS = {
     "mariadb": "mariadb+pymysql",
 }
 """The driver taken where the URL names none."""
+ASYNCPG = {
+    *("host", "port", "application_name", "options", "connect_timeout", "target_session_attrs", "passfile"),
+    *("sslmode", "sslcert", "sslkey", "sslrootcert", "sslcrl", "sslpassword"),
+}
+"""Parameters of a PostgreSQL URL that asyncpg knows as libpq does."""
 EXTRAS = {"postgresql": "postgresql", "mysql": "mysql", "mariadb": "mysql"}
 _SECRET_NAME = re.compile("pass|pwd|secret|token|key", re.IGNORECASE)
 PRAGMAS: dict[str, Any] = {"journal_mode": "WAL", "busy_timeout": 10_000}
@@ -44,6 +50,8 @@ class Database:
 
     def __init__(self, options: SqlAddressOptions) -> None:
         self._url = _url(options)
+        self.asyncpg = _written_by_asyncpg(self._url, named="+" in options.url.partition("://")[0])
+        """Whether a sink writes by asyncpg."""
         self.file = _file(self._url)
         """The path of a SQLite database; None for another one."""
         self.pragmas = {**PRAGMAS, **options.pragmas}
@@ -62,9 +70,10 @@ class Database:
         """The kind of database, `sqlite` or `postgresql` for instance."""
         return self._url.get_backend_name()
 
-    def libpq_uri(self) -> str:
+    def libpq_uri(self, *without: str) -> str:
         """The address of a PostgreSQL database for its own client library, with the password in it."""
-        return self._url.set(drivername="postgresql").render_as_string(hide_password=False)
+        url = self._url.difference_update_query(without)
+        return url.set(drivername="postgresql").render_as_string(hide_password=False)
 
     def acquire(self) -> Connection:
         """An open connection, the caller's to close. Raises AddressUnreachable."""
@@ -90,9 +99,11 @@ class Database:
             yield connection
 
     def refused(self, what: str, error: SQLAlchemyError) -> ConnectorError:
-        """`error` as one sentence; AddressUnreachable when the connection is lost."""
+        """`error` as one sentence; AddressUnreachable when the connection is lost, BadRecord when values are wrong."""
         lost = isinstance(error, DBAPIError) and error.connection_invalidated
         kind, verb = (AddressUnreachable, "went away during") if lost else (ConnectorError, "refused")
+        if isinstance(error, DataError | IntegrityError):
+            kind = BadRecord
         return kind(f"The database {self} {verb} {what}: {self._reason(error)}.")
 
     def must_exist(self) -> None:
@@ -157,6 +168,12 @@ def _url(options: SqlAddressOptions) -> URL:
     if options.password is not None:
         url = url.set(password=options.password.reveal())
     return url
+
+
+def _written_by_asyncpg(url: URL, *, named: bool) -> bool:
+    """A driver that the URL names is the one that is used, and parameters are left to the one that knows them."""
+    known = all(name in ASYNCPG and isinstance(value, str) for name, value in url.query.items())
+    return url.get_backend_name() == "postgresql" and not named and known and find_spec("asyncpg") is not None
 
 
 def _file(url: URL) -> str | None:

@@ -14,65 +14,130 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import and_, bindparam, column, delete, insert, table
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import and_, bindparam, column, delete, insert, table, update
+from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from teleporter_lab.errors import BadRecord, ConnectorError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sqlalchemy import Dialect, TableClause
-    from sqlalchemy.sql.dml import Delete, Insert
+    from sqlalchemy import ColumnElement, Dialect, TableClause
+    from sqlalchemy.sql.dml import Delete, Insert, Update
 
     from teleporter_lab.connectors.columns import Row
     from teleporter_lab.connectors.sql import Mode
-
-CONFLICT: dict[str, Callable[[TableClause], Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
-"""Dialects with ON CONFLICT."""
 
 BOUND_BY_SQLITE = frozenset({NoneType, int, float, str, bytes, bool})
 
 
 @dataclass(frozen=True)
+class Shape:
+    """What a sink does to a table: which columns it writes, names rows by, and overwrites where a row is there."""
+
+    mode: Mode
+    target: str
+    columns: tuple[str, ...]
+    keys: tuple[str, ...]
+    update: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Statement:
-    """SQL text and the names of its parameters, in order."""
+    """SQL text, the names of its parameters, and the place in a row that each of them is taken from."""
 
     text: str
     names: tuple[str, ...]
+    places: tuple[int, ...]
     positional: bool
 
     def parameters(self, rows: list[Row]) -> Sequence[Any]:
         """`rows` in the form the driver wants."""
+        if self.places != tuple(range(len(rows[0]))):
+            rows = [tuple(row[place] for place in self.places) for row in rows]
         return rows if self.positional else [dict(zip(self.names, row, strict=True)) for row in rows]
 
 
-def statement(dialect: Dialect, mode: Mode, target: str, columns: Sequence[str], keys: Sequence[str]) -> Statement:
-    """What writes one row of `columns` (of `keys` with delete). Raises ConnectorError where the dialect cannot."""
-    schema, _, name = target.rpartition(".")
-    parts = table(name, *map(column, columns), schema=schema or None)
-    built = _delete(parts, keys) if mode == "delete" else _insert(dialect, mode, parts, keys)
+@dataclass(frozen=True)
+class RowByRow:
+    """An UPDATE for each row, and the INSERT for one that was not there."""
+
+    update: Statement
+    insert: Statement
+
+
+def statement(dialect: Dialect, shape: Shape) -> Statement | RowByRow:
+    """What writes a row. Raises ConnectorError where the dialect cannot."""
+    schema, _, name = shape.target.rpartition(".")
+    parts = table(name, *map(column, shape.columns), schema=schema or None)
+    if shape.mode == "updateElseInsert":
+        if not dialect.supports_sane_rowcount:
+            raise ConnectorError(f"A {dialect.name} sink cannot updateElseInsert; it can insert and delete.")
+        updating = _compiled(dialect, _update(parts, shape), shape)
+        return RowByRow(updating, _compiled(dialect, insert(parts), shape))
+    built = _delete(parts, shape.keys) if shape.mode == "delete" else _insert(dialect, parts, shape)
+    return _compiled(dialect, built, shape)
+
+
+def _compiled(dialect: Dialect, built: Any, shape: Shape) -> Statement:
     compiled: Any = built.compile(dialect=dialect)
     renamed: dict[str, str] = compiled.escaped_bind_names
-    order: tuple[str, ...] = tuple(compiled.positiontup) if compiled.positional else tuple(columns)
-    return Statement(str(compiled), tuple(renamed.get(each, each) for each in order), compiled.positional)
+    order: list[str] = list(compiled.positiontup) if compiled.positional else list(compiled.binds)
+    at = {**{f"{KEY}{name}": place for place, name in enumerate(shape.columns)}, **_places(shape.columns)}
+    places = tuple(at[name] for name in order)
+    return Statement(str(compiled), tuple(renamed.get(name, name) for name in order), places, compiled.positional)
+
+
+def _places(columns: Sequence[str]) -> dict[str, int]:
+    return {name: place for place, name in enumerate(columns)}
+
+
+KEY = "key of "
+"""Before the name of a parameter that finds a row, which differs from that of the column's new value."""
+
+
+def _found(target: TableClause, keys: Sequence[str]) -> ColumnElement[bool]:
+    return and_(*(target.c[key] == bindparam(f"{KEY}{key}") for key in keys))
 
 
 def _delete(target: TableClause, keys: Sequence[str]) -> Delete:
-    return delete(target).where(and_(*(target.c[key] == bindparam(key) for key in keys)))
+    return delete(target).where(_found(target, keys))
 
 
-def _insert(dialect: Dialect, mode: Mode, target: TableClause, keys: Sequence[str]) -> Insert:
-    if mode == "insert":
-        return insert(target)
-    make = CONFLICT.get(dialect.name)
-    if make is None:
-        raise ConnectorError(f"A {dialect.name} sink cannot {mode}; it can insert and delete.")
-    adding = make(target)
-    others = {each.name: adding.excluded[each.name] for each in target.c if each.name not in keys}
-    if mode == "upsert" and others:
-        return adding.on_conflict_do_update(index_elements=list(keys), set_=others)
-    return adding.on_conflict_do_nothing(index_elements=list(keys) or None)
+def _update(target: TableClause, shape: Shape) -> Update:
+    """Where nothing is to be overwritten it still tells whether the row is there."""
+    new: dict[str, Any] = {name: bindparam(name) for name in shape.update}
+    same: dict[str, Any] = {key: target.c[key] for key in shape.keys}
+    return update(target).where(_found(target, shape.keys)).values(new or same)
+
+
+def _insert(dialect: Dialect, target: TableClause, shape: Shape) -> Insert:
+    match dialect.name:
+        case _ if shape.mode == "insert":
+            return insert(target)
+        case "sqlite":
+            return _on_conflict(sqlite.insert(target), shape)
+        case "postgresql":
+            return _on_conflict(postgresql.insert(target), shape)
+        case "mysql" | "mariadb":
+            return _on_duplicate_key(mysql.insert(target), target, shape)
+        case name:
+            raise ConnectorError(f"A {name} sink cannot {shape.mode}; it can insert, updateElseInsert and delete.")
+
+
+def _on_conflict(adding: Any, shape: Shape) -> Insert:
+    if shape.mode == "upsert" and shape.update:
+        new = {name: adding.excluded[name] for name in shape.update}
+        return adding.on_conflict_do_update(index_elements=list(shape.keys), set_=new)
+    return adding.on_conflict_do_nothing(index_elements=list(shape.keys) or None)
+
+
+def _on_duplicate_key(adding: Any, target: TableClause, shape: Shape) -> Insert:
+    """Not INSERT IGNORE, which cuts values that do not fit and says nothing."""
+    if shape.mode == "upsert" and shape.update:
+        return adding.on_duplicate_key_update({name: adding.inserted[name] for name in shape.update})
+    same = (shape.keys or shape.columns)[0]
+    return adding.on_duplicate_key_update({same: target.c[same]})
 
 
 def bindable(dialect: str, rows: list[Row], names: Sequence[str], target: str) -> list[Row]:
@@ -85,14 +150,24 @@ def bindable(dialect: str, rows: list[Row], names: Sequence[str], target: str) -
     if kinds <= BOUND_BY_SQLITE or (dialect != "sqlite" and dict not in kinds):
         return rows
     bound = _for_sqlite if dialect == "sqlite" else _json_of_mapping
-    return [tuple(_bound(bound, value, name, target) for value, name in zip(row, names, strict=True)) for row in rows]
+    done: list[Row] = []
+    for at, row in enumerate(rows):
+        try:
+            done.append(tuple(map(bound, row)))
+        except TypeError as error:
+            raise _bad(bound, row, names, target, at) from error
+    return done
 
 
-def _bound(form: Callable[[Any], Any], value: Any, name: str, target: str) -> Any:
-    try:
-        return form(value)
-    except TypeError as error:
-        raise BadRecord(f"A record for {target} has a value in {name} that cannot be kept: {error}.") from error
+def _bad(form: Callable[[Any], Any], row: Row, names: Sequence[str], target: str, at: int) -> BadRecord:
+    """What to say of a row of which a value has no form."""
+    for value, name in zip(row, names, strict=True):
+        try:
+            form(value)
+        except TypeError as error:
+            said = f"A record for {target} has a value in {name} that cannot be kept: {error}."
+            return BadRecord(said, index=at)
+    raise AssertionError("only called for a row that has such a value")
 
 
 def _json_of_mapping(value: Any) -> Any:

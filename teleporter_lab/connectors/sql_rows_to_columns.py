@@ -17,7 +17,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from teleporter_lab.connectors.csv_values import CONVERT, UNFIT, TypeName
 from teleporter_lab.connectors.record_batches import Misfit, arrow, arrow_type, batch_of, inferred, one_of, schema_of
 from teleporter_lab.connectors.sql_columns import page_size
-from teleporter_lab.connectors.sql_source import names_of, statements, stripped
+from teleporter_lab.connectors.sql_cursor import names_of
+from teleporter_lab.connectors.sql_keyset import escaped
+from teleporter_lab.connectors.sql_source import statements
 from teleporter_lab.errors import BadRecord, ConnectorError
 
 if TYPE_CHECKING:
@@ -47,14 +49,14 @@ class DriverFetch:
         with self._database.connect("the query") as connection:
             if after is not None and self._schema is None:
                 self._look(connection, first, count)
-            wanted = {"count": count} if after is None else {"count": count, "after": after}
+            wanted = {"count": count} if after is None else {"count": count, "after_0": after}
             result = connection.execute(first if after is None else behind, wanted)
             return self._taken(names_of(result), result, count, connection)
 
     def keys(self, after: Any, count: int) -> list[Any]:
         key = cast("str", self._options.key)
         first, behind = statements(self._options.query, key)
-        wanted = {"count": count} if after is None else {"count": count, "after": after}
+        wanted = {"count": count} if after is None else {"count": count, "after_0": after}
         with self._database.connect("the query") as connection:
             rows = connection.execute(first if after is None else behind, wanted)
             return [row[key] for row in rows.mappings()]
@@ -153,7 +155,7 @@ class DriverFetch:
 
     def _first(self, name: str, connection: Connection) -> Any:
         one: ColumnElement[Any] = column(name)
-        inner = stripped(self._options.query).replace(":", "\\:")
+        inner = escaped(self._options.query)
         source = text(f"({inner}\n) AS page")
         found = select(cast("ColumnElement[Any]", literal_column("*"))).select_from(source).where(one.is_not(None))
         row = connection.execute(found.limit(1)).mappings().first()

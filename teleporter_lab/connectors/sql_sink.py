@@ -12,16 +12,21 @@ from sqlalchemy import inspect
 
 from teleporter_lab.connectors.columns import Columns, Row
 from teleporter_lab.connectors.record_batches import cells_of, is_batch, of_batch, selected
-from teleporter_lab.connectors.sql_dialect import Statement, bindable, statement
+from teleporter_lab.connectors.sql_dialect import RowByRow, Shape, Statement, bindable, statement
+from teleporter_lab.connectors.sql_marks import Marks
+from teleporter_lab.connectors.sql_modes import configured, shaped
 from teleporter_lab.errors import BadRecord, ConnectorError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sqlalchemy import Connection
+
     from teleporter_lab.connectors.record_batches import Batch
     from teleporter_lab.connectors.sql import SqlSinkOptions
     from teleporter_lab.connectors.sql_database import Database
     from teleporter_lab.connectors.sql_ingest import Ingest
+    from teleporter_lab.engine.endpoints import Mark
 
 
 @dataclass(frozen=True)
@@ -29,7 +34,8 @@ class Plan:
     """Which fields are written, and by which statement."""
 
     columns: Columns
-    statement: Statement
+    shape: Shape
+    statement: Statement | RowByRow
 
 
 class SqlSink:
@@ -39,10 +45,12 @@ class SqlSink:
     """
 
     columnar = True
+    blocking = True
 
     def __init__(self, options: SqlSinkOptions, database: Database) -> None:
         self._options = options
         self._database = database
+        self._marks = Marks(database, options.position_table)
         self._known: dict[str, None] = {}
         self._plan: Plan | None = None
         self._ingest: Ingest | None = None
@@ -51,26 +59,31 @@ class SqlSink:
     def open(self) -> None:
         """Runs `setup`. Raises ConnectorError when the table is not there or has not the configured columns."""
         options = self._options
+        if (options.connections or 1) > 1:
+            raise ConnectorError(f"The database {self._database} is written by one connection: no `connections`.")
         for sql in options.setup:
             with self._database.begin(f"the setup statement {sql[:60]!r}") as connection:
                 connection.exec_driver_sql(sql)
         self._known = self._look()
-        wanted = options.keys if options.mode == "delete" else options.columns
-        if wanted:
-            self._plan = self._planned(Columns(wanted, options.table, exact=False))
+        if options.exactly_once:
+            self._marks.must_be_able(options.table)
+            self._marks.make()
+        columns = configured(options)
+        if columns is not None:
+            self._plan = self._planned(columns)
 
     def write(self, records: Sequence[Any]) -> None:
-        if not len(records):
-            return
-        table = self._options.table
-        if is_batch(records):
-            plan = self._plan or self._planned(of_batch(records, table))
-            self._store_batch(plan, selected(records, plan.columns, table))
-        else:
-            plan = self._plan or self._planned(Columns.of(records[0], table))
-            self._store(plan, plan.columns.rows(records))
-        self._plan = plan
-        self._records += len(records)
+        """Stores the batch, or nothing of it. Raises BadRecord for a value that the table does not take."""
+        self._write(records, None)
+
+    def marked(self, key: str) -> str | None:
+        """The position kept under `key`."""
+        with self._database.connect(f"a look at {self._options.position_table}") as connection:
+            return self._marks.kept(connection, key)
+
+    def write_marked(self, records: Sequence[Any], mark: Mark) -> None:
+        """Stores batch and position in one transaction. Raises Conflict when another run has gone on."""
+        self._write(records, mark)
 
     def close(self) -> None:
         """Lets go of the connection that columns took; the others are the address's."""
@@ -78,27 +91,45 @@ class SqlSink:
             self._ingest.close()
             self._ingest = None
 
-    def _store(self, plan: Plan, rows: list[Row]) -> None:
+    def statistics(self) -> dict[str, int]:
+        """Records written since it was made."""
+        return {"records": self._records}
+
+    def _write(self, records: Sequence[Any], mark: Mark | None) -> None:
+        if not len(records):
+            return self._store(None, [], mark)
         table = self._options.table
-        rows = bindable(self._database.engine.dialect.name, rows, plan.columns.names, table)
+        if is_batch(records):
+            plan = self._plan or self._planned(of_batch(records, table))
+            self._store_batch(plan, selected(records, plan.columns, table), mark)
+        else:
+            plan = self._plan or self._planned(Columns.of(records[0], table))
+            self._store(plan, plan.columns.rows(records), mark)
+        self._plan = plan
+        self._records += len(records)
+
+    def _store(self, plan: Plan | None, rows: list[Row], mark: Mark | None) -> None:
+        if plan is None and mark is None:
+            return
+        table = self._options.table
+        if plan is not None:
+            rows = bindable(self._database.engine.dialect.name, rows, plan.columns.names, table)
         try:
             with self._database.begin(f"the batch for {table}, of which nothing is stored") as connection:
-                connection.exec_driver_sql(plan.statement.text, plan.statement.parameters(rows))
+                if (mark is None or self._marks.put(connection, mark)) and plan is not None:
+                    _execute(connection, plan.statement, rows)
         except (OverflowError, ValueError) as error:
             raise BadRecord(f"A record of the batch for {table} has a value that cannot be kept: {error}.") from error
 
-    def _store_batch(self, plan: Plan, batch: Batch) -> None:
-        if self._database.backend != "postgresql":
-            return self._store(plan, list(zip(*cells_of(batch), strict=True)))
+    def _store_batch(self, plan: Plan, batch: Batch, mark: Mark | None) -> None:
+        ingested = plan.shape.mode != "updateElseInsert" and self._options.update is None and mark is None
+        if self._database.backend != "postgresql" or not ingested:
+            return self._store(plan, list(zip(*cells_of(batch), strict=True)), mark)
         if self._ingest is None:
             from teleporter_lab.connectors.sql_ingest import Ingest
 
             self._ingest = Ingest(self._options, self._database)
         self._ingest.write(batch)
-
-    def statistics(self) -> dict[str, int]:
-        """Records written since it was made."""
-        return {"records": self._records}
 
     def _look(self) -> dict[str, None]:
         """The columns of the table."""
@@ -112,13 +143,14 @@ class SqlSink:
             return {each["name"]: None for each in inspector.get_columns(name, schema or None)}
 
     def _planned(self, columns: Columns) -> Plan:
-        options = self._options
-        for name in columns.names:
-            if name not in self._known:
-                known = ", ".join(self._known)
-                raise ConnectorError(f"The table {options.table} has no column {name}; it has {known}.")
-        for key in options.keys:
-            if key not in columns.names:
-                raise BadRecord(f"A record for {options.table} lacks the key {key}.")
-        dialect = self._database.engine.dialect
-        return Plan(columns, statement(dialect, options.mode, options.table, columns.names, options.keys))
+        shape = shaped(self._options, columns, self._known)
+        return Plan(columns, shape, statement(self._database.engine.dialect, shape))
+
+
+def _execute(connection: Connection, sql: Statement | RowByRow, rows: list[Row]) -> None:
+    if isinstance(sql, Statement):
+        connection.exec_driver_sql(sql.text, sql.parameters(rows))
+        return
+    for old, new in zip(sql.update.parameters(rows), sql.insert.parameters(rows), strict=True):
+        if not connection.exec_driver_sql(sql.update.text, old).rowcount:
+            connection.exec_driver_sql(sql.insert.text, new)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
+from contextlib import asynccontextmanager, closing
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pytest
 
 from teleporter_lab.connectors.sql import SqlAddressOptions, SqlConnector, SqlSinkOptions
 from teleporter_lab.connectors.sql_database import Database
+from teleporter_lab.testing.calls import call
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
     from pathlib import Path
 
     from tests.services.postgres import Postgres
@@ -20,13 +23,13 @@ GOODS = "CREATE TABLE IF NOT EXISTS goods (id BIGINT{key}, name TEXT, price DOUB
 
 
 class Target:
-    """A database with a table `goods`: PostgreSQL where there is one, else SQLite."""
+    """A database with a table `goods`: PostgreSQL where there is one, else SQLite; `driver` is for its URL."""
 
-    def __init__(self, path: Path, postgres: Postgres | None = None) -> None:
+    def __init__(self, path: Path, postgres: Postgres | None = None, driver: str = "postgresql") -> None:
         self.kind = "sqlite" if postgres is None else "postgresql"
         self._path = path
         self._postgres = postgres
-        url = postgres.url if postgres is not None else f"sqlite:///{path}"
+        url = postgres.url.replace("postgresql", driver, 1) if postgres is not None else f"sqlite:///{path}"
         self.database = Database(SqlAddressOptions(url=url))
 
     def rows(self, query: str = "SELECT * FROM goods ORDER BY id") -> list[dict[str, Any]]:
@@ -36,6 +39,13 @@ class Target:
             connection.row_factory = sqlite3.Row
             return [dict(row) for row in connection.execute(query)]
 
+    def run(self, *statements: str) -> None:
+        if self._postgres is not None:
+            return self._postgres.run(*statements)
+        with closing(sqlite3.connect(self._path)) as connection, connection:
+            for statement in statements:
+                connection.execute(statement)
+
     def made(self, key: bool) -> list[str]:
         return [GOODS.format(key=" PRIMARY KEY" if key else "", bytes="BLOB" if self.kind == "sqlite" else "BYTEA")]
 
@@ -43,14 +53,33 @@ class Target:
         return SqlConnector.spec("sink").make(SqlSinkOptions(**{"table": "goods", **options}), self.database)
 
 
-def written(target: Target, *batches: Any, **options: Any) -> list[dict[str, Any]]:
+DRIVERS = ["sqlite", *(pytest.param(name, marks=pytest.mark.postgres) for name in ("postgresql", "postgresql+psycopg"))]
+"""The databases that a test is to be run on, and how they are written to."""
+
+
+def target_of(request: pytest.FixtureRequest, path: Path) -> Target:
+    """The target that a fixture with these parameters is asked for."""
+    if request.param == "sqlite":
+        return Target(path)
+    return Target(path, request.getfixturevalue("postgres"), request.param)
+
+
+@asynccontextmanager
+async def opened(target: Target, **options: Any) -> AsyncGenerator[Any]:
+    """A sink, open."""
     sink = target.sink(**options)
-    sink.open()
     try:
-        for batch in batches:
-            sink.write(batch)
+        await call(sink.open)
+        yield sink
     finally:
-        sink.close()
+        await call(sink.close)
+
+
+async def written(target: Target, *batches: Any, **options: Any) -> list[dict[str, Any]]:
+    """What the table holds when a sink has written `batches`."""
+    async with opened(target, **options) as sink:
+        for batch in batches:
+            await call(sink.write, batch)
     return target.rows()
 
 

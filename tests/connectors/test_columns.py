@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from teleporter_lab.connectors.columns import Columns
@@ -43,3 +44,34 @@ def test_what_is_no_mapping_is_refused(record: Any, names: list[str]) -> None:
 def test_a_record_without_fields_is_refused() -> None:
     with pytest.raises(BadRecord, match="has no fields at all"):
         Columns.of({}, "t")
+
+
+class Point(msgspec.Struct):
+    a: int
+    b: str | None = None
+
+
+def test_structs_are_cut_by_their_attributes() -> None:
+    points = [Point(1, "x"), Point(2)]
+    columns = Columns.of(points[0], "t")
+    assert columns.names == ("a", "b")
+    assert columns.rows(points) == [(1, "x"), (2, None)]
+    assert columns.cells(points) == [[1, 2], ["x", None]]
+    assert Columns(["b"], "t", exact=False).cells(points) == [["x", None]]
+    with pytest.raises(BadRecord, match=r"^Record 1 of the batch for t lacks the field c\.$"):
+        Columns(["c"], "t", exact=False).rows(points)
+    with pytest.raises(
+        BadRecord, match=r"^Record 1 of the batch for t has the field b, which the first record had not"
+    ):
+        Columns(["a"], "t", exact=True).cells(points)
+
+
+def test_columns_are_what_rows_are_and_know_the_place_of_a_bad_record() -> None:
+    columns = Columns.of({"a": 1, "b": 2}, "t")
+    assert columns.cells([{"a": 1, "b": 2}, {"b": 4, "a": 3}]) == [[1, 3], [2, 4]]
+    for cut in (columns.cells, columns.rows):
+        with pytest.raises(BadRecord, match=r"^Record 2 of the batch for t lacks the field b") as raised:
+            cut([{"a": 1, "b": 2}, {"a": 3}])
+        assert raised.value.index == 1
+        with pytest.raises(BadRecord, match="write one kind of record"):
+            cut([{"a": 1, "b": 2}, Point(1, "x")])

@@ -16,7 +16,9 @@ from teleporter_lab.connectors.memory import (
     MemorySource,
     MemorySourceOptions,
 )
-from teleporter_lab.errors import ConnectorError
+from teleporter_lab.engine.endpoints import Mark
+from teleporter_lab.errors import Conflict, ConnectorError
+from teleporter_lab.testing.exactly_once_contract import ExactlyOnceCase, ExactlyOnceSinkContract
 from teleporter_lab.testing.sink_contract import SinkCase, SinkContract
 from teleporter_lab.testing.source_contract import AsyncSourceContract, SourceCase
 
@@ -40,6 +42,29 @@ class TestMemorySink(SinkContract):
             records=RECORDS,
             bad=[*RECORDS, *RECORDS, *RECORDS],
         )
+
+
+class TestExactlyOnceMemorySink(ExactlyOnceSinkContract):
+    @pytest.fixture
+    def case(self) -> ExactlyOnceCase:
+        memory = Memory(MemoryOptions(max_records=250))
+        return ExactlyOnceCase(
+            make=lambda: MemorySink(MemorySinkOptions(name="out", exactly_once=True), memory),
+            read_back=lambda: memory["out"],
+            records=RECORDS,
+            bad=[*RECORDS, *RECORDS, *RECORDS],
+        )
+
+
+def test_marks_are_kept_beside_all_lists_and_a_full_list_moves_none() -> None:
+    memory = Memory(MemoryOptions(max_records=2))
+    memory.append("a", [1], Mark("/k", "one", None, 1))
+    memory.append("b", [2], Mark("/k", "two", "one", 2))
+    with pytest.raises(ConnectorError, match="is full"):
+        memory.append("a", [3, 4], Mark("/k", "three", "two", 3))
+    with pytest.raises(Conflict, match="Another run has moved /k on"):
+        memory.append("a", [3], Mark("/k", "three", "one", 3))
+    assert (memory["a"], memory["b"], memory.marked("/k"), memory.marked("/other")) == ([1], [2], "two", None)
 
 
 def follower(memory: Memory) -> MemorySource:

@@ -116,6 +116,18 @@ class TestUpsertSink(SinkContract):
         )
 
 
+class TestUpdateElseInsertSink(SinkContract):
+    @pytest.fixture
+    def case(self, database: Database, look: Look) -> SinkCase:
+        return SinkCase(
+            make=lambda: sink(database, mode="updateElseInsert", keys=["id"], setup=LOG),
+            read_back=look,
+            records=RECORDS,
+            bad=[*RECORDS[:5], {**RECORDS[5], "id": 1 << 70}],
+            idempotent=True,
+        )
+
+
 class TestInsertIgnoreSink(SinkContract):
     @pytest.fixture
     def case(self, database: Database, look: Look) -> SinkCase:
@@ -153,7 +165,16 @@ def test_an_address_is_needed() -> None:
         ({"mode": "upsert"}, "keys must name the columns by which upsert finds a row"),
         ({"mode": "delete"}, "keys must name the columns by which delete finds a row"),
         ({"mode": "upsert", "keys": ["id"], "columns": ["name"]}, "columns must contain the key id"),
-        ({"mode": "merge"}, "Input should be 'insert', 'upsert', 'insertIgnore' or 'delete'"),
+        ({"mode": "merge"}, "Input should be 'insert', 'upsert', 'insertIgnore', 'updateElseInsert' or"),
+        ({"mode": "updateElseInsert"}, "keys must name the columns by which updateElseInsert finds a row"),
+        ({"update": ["a"]}, "update is for upsert and updateElseInsert, not for insert"),
+        ({"mode": "upsert", "keys": ["id"], "update": ["id"]}, "update must not contain the key id"),
+        (
+            {"mode": "upsert", "keys": ["id"], "columns": ["id", "a"], "update": ["b"]},
+            "columns must contain b, which update names",
+        ),
+        ({"exactly_once": True, "connections": 2}, "connections must be 1 with exactlyOnce"),
+        ({"connections": 17}, "Input should be less than or equal to 16"),
     ],
 )
 def test_sink_forms_refuse_what_cannot_work(options: dict[str, Any], wrong: str) -> None:

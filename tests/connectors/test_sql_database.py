@@ -10,13 +10,14 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError
 
 from teleporter_lab.config.secret import Secret
+from teleporter_lab.connectors import sql_database
 from teleporter_lab.connectors.base import Address
 from teleporter_lab.connectors.sql import SqlAddressOptions
 from teleporter_lab.connectors.sql_database import Database
-from teleporter_lab.errors import AddressUnreachable, ConnectorError, MissingDriver, TeleporterError
+from teleporter_lab.errors import AddressUnreachable, BadRecord, ConnectorError, MissingDriver, TeleporterError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -186,3 +187,36 @@ async def test_a_database_that_does_not_answer_is_unreachable(tmp_path: Path) ->
     with pytest.raises(TeleporterError, match="does not answer: unable to open database file") as raised:
         await asyncio.to_thread(one.acquire)
     assert type(raised.value) is AddressUnreachable
+
+
+@pytest.mark.parametrize(
+    ("url", "chosen"),
+    [
+        ("postgresql://h/db", True),
+        ("jdbc:postgresql://h/db?sslmode=require", True),
+        ("postgresql+psycopg://h/db", False),
+        ("postgresql://h/db?gssencmode=disable", False),
+        ("postgresql:///db?host=a&host=b", False),
+    ],
+)
+def test_a_sink_of_postgresql_writes_by_asyncpg_where_the_url_leaves_it_to_us(url: str, chosen: bool) -> None:
+    assert database(url).asyncpg is chosen
+
+
+def test_nothing_is_written_by_asyncpg_where_it_is_not(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert not database(f"sqlite:///{tmp_path}/x.db").asyncpg
+    monkeypatch.setattr(sql_database, "find_spec", lambda _: None)
+    assert not database("postgresql://h/db").asyncpg
+
+
+def test_the_address_for_another_library_leaves_out_what_it_does_not_know() -> None:
+    one = database("postgresql://h/db?connect_timeout=5&sslmode=require", user="u", password=Secret("p@ss"))
+    assert one.libpq_uri("connect_timeout") == "postgresql://u:p%40ss@h/db?sslmode=require"
+
+
+def test_values_that_a_database_refuses_make_a_bad_record(tmp_path: Path) -> None:
+    one = database(f"sqlite:///{tmp_path}/x.db")
+    for kind, expected in ((IntegrityError, BadRecord), (DataError, BadRecord), (OperationalError, ConnectorError)):
+        said = kind("INSERT", (), sqlite3.DatabaseError("no"))
+        assert type(one.refused("the batch", said)) is expected
+    one.close()

@@ -8,16 +8,27 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy.dialects import mssql, mysql, postgresql, sqlite
 
-from teleporter_lab.connectors.sql_dialect import bindable, statement
+from teleporter_lab.connectors.sql_dialect import Shape, bindable, statement
 from teleporter_lab.errors import BadRecord, ConnectorError
 
 SQLITE, POSTGRESQL, MYSQL = sqlite.dialect(), postgresql.dialect(), mysql.dialect()
 
 
+def made(
+    dialect: Any, mode: Any, keys: list[str], columns: tuple[str, ...] = ("id", "na me", "Order"), target: str = "goods"
+) -> Any:
+    update = tuple(name for name in columns if name not in keys)
+    return statement(dialect, Shape(mode, target, columns, tuple(keys), update))
+
+
+def line(text: str) -> str:
+    return " ".join(text.split())
+
+
 def text(dialect: Any, mode: Any, keys: list[str], columns: tuple[str, ...] = ("id", "na me", "Order")) -> str:
-    return " ".join(statement(dialect, mode, "shop.goods", columns, keys).text.split())
+    return line(made(dialect, mode, keys, columns, "shop.goods").text)
 
 
 def test_sqlite() -> None:
@@ -28,31 +39,64 @@ def test_sqlite() -> None:
     )
     assert text(SQLITE, "insertIgnore", []).endswith("VALUES (?, ?, ?) ON CONFLICT DO NOTHING")
     assert text(SQLITE, "upsert", ["id"], ("id",)).endswith("VALUES (?) ON CONFLICT (id) DO NOTHING")
-    assert text(SQLITE, "delete", ["na me", "id"]) == (
+    assert text(SQLITE, "delete", ["na me", "id"], ("na me", "id")) == (
         'DELETE FROM shop.goods WHERE shop.goods."na me" = ? AND shop.goods.id = ?'
     )
 
 
 def test_postgresql_takes_named_parameters() -> None:
-    made = statement(POSTGRESQL, "upsert", "goods", ("id", "na me"), ["id"])
-    assert " ".join(made.text.split()) == (
+    upsert = made(POSTGRESQL, "upsert", ["id"], ("id", "na me"))
+    assert line(upsert.text) == (
         'INSERT INTO goods (id, "na me") VALUES (%(id)s, %(na_me)s) '
         'ON CONFLICT (id) DO UPDATE SET "na me" = excluded."na me"'
     )
-    assert made.parameters([(1, "x"), (2, None)]) == [{"id": 1, "na_me": "x"}, {"id": 2, "na_me": None}]
+    assert upsert.parameters([(1, "x"), (2, None)]) == [{"id": 1, "na_me": "x"}, {"id": 2, "na_me": None}]
 
 
 def test_parameters_are_in_the_order_of_the_columns() -> None:
-    made = statement(SQLITE, "delete", "goods", ("b", "a"), ["b", "a"])
-    assert made.names == ("b", "a")
-    assert made.parameters([(1, 2)]) == [(1, 2)]
+    assert made(SQLITE, "delete", ["b", "a"], ("b", "a")).parameters([(1, 2)]) == [(1, 2)]
+    assert made(SQLITE, "delete", ["a", "b"], ("b", "a")).parameters([(1, 2)]) == [(2, 1)]
+
+
+def test_update_else_insert_has_a_statement_for_each() -> None:
+    both = made(SQLITE, "updateElseInsert", ["id"], ("id", "na me"))
+    assert line(both.update.text) == 'UPDATE goods SET "na me"=? WHERE goods.id = ?'
+    assert both.update.parameters([(1, "x")]) == [("x", 1)]
+    assert line(both.insert.text) == 'INSERT INTO goods (id, "na me") VALUES (?, ?)'
+    named = made(POSTGRESQL, "updateElseInsert", ["id"], ("id", "n"))
+    assert line(named.update.text) == "UPDATE goods SET n=%(n)s WHERE goods.id = %(key_of_id)s"
+    assert named.update.parameters([(1, "x")]) == [{"n": "x", "key_of_id": 1}]
+    only = made(SQLITE, "updateElseInsert", ["id"], ("id",))
+    assert line(only.update.text) == "UPDATE goods SET id=goods.id WHERE goods.id = ?"
+
+
+def test_mysql_overwrites_on_a_duplicate_key_and_never_ignores_other_errors() -> None:
+    assert text(MYSQL, "insert", [], ("id",)) == "INSERT INTO shop.goods (id) VALUES (%s)"
+    assert text(MYSQL, "upsert", ["id"]) == (
+        "INSERT INTO shop.goods (id, `na me`, `Order`) VALUES (%s, %s, %s) "
+        "ON DUPLICATE KEY UPDATE `na me` = VALUES(`na me`), `Order` = VALUES(`Order`)"
+    )
+    same = "ON DUPLICATE KEY UPDATE id = shop.goods.id"
+    assert text(MYSQL, "insertIgnore", ["id"]).endswith(same)
+    assert text(MYSQL, "insertIgnore", []).endswith(same)
+    assert text(MYSQL, "upsert", ["id"], ("id",)).endswith(same)
+    assert text(MYSQL, "delete", ["id"], ("id",)) == "DELETE FROM shop.goods WHERE shop.goods.id = %s"
+    assert made(MYSQL, "updateElseInsert", ["id"], ("id", "n")).update.parameters([(1, "x")]) == [("x", 1)]
 
 
 @pytest.mark.parametrize("mode", ["upsert", "insertIgnore"])
 def test_a_dialect_that_cannot_says_what_it_can(mode: Any) -> None:
-    with pytest.raises(ConnectorError, match=f"A mysql sink cannot {mode}; it can insert and delete"):
-        statement(MYSQL, mode, "goods", ("id",), ["id"])
-    assert text(MYSQL, "insert", [], ("id",)) == "INSERT INTO shop.goods (id) VALUES (%s)"
+    with pytest.raises(
+        ConnectorError, match=f"An? mssql sink cannot {mode}; it can insert, updateElseInsert and delete"
+    ):
+        made(mssql.dialect(), mode, ["id"])
+
+
+def test_a_dialect_that_does_not_count_cannot_update_else_insert() -> None:
+    blind = sqlite.dialect()
+    blind.supports_sane_rowcount = False
+    with pytest.raises(ConnectorError, match=r"A sqlite sink cannot updateElseInsert; it can insert and delete\.$"):
+        made(blind, "updateElseInsert", ["id"])
 
 
 def test_values_that_sqlite_knows_are_left_alone() -> None:

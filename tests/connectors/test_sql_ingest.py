@@ -15,7 +15,7 @@ from teleporter_lab.connectors.sql import SqlAddressOptions, SqlConnector, SqlSi
 from teleporter_lab.connectors.sql_database import Database
 from teleporter_lab.errors import AddressUnreachable, ConnectorError
 from teleporter_lab.testing.sink_contract import ColumnarSinkContract, SinkCase
-from tests.connectors.sql_target import Target, some, written
+from tests.connectors.sql_target import DRIVERS, Target, some, target_of, written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,14 +23,13 @@ if TYPE_CHECKING:
 
     from tests.services.postgres import Postgres
 
-RECORDS = [{"id": n * 3, "name": f"Zoë {n}", "price": n / 4, "raw": b"\x00\xff" if n % 2 else None} for n in range(60)]
+RECORDS = [{"id": n * 3, "name": f"Zoë {n}", "price": n / 4, "raw": b"\x00\xff" if n % 2 else None} for n in range(20)]
 SCHEMA = pa.schema([("id", pa.int64()), ("name", pa.string()), ("price", pa.float64()), ("raw", pa.binary())])
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+@pytest.fixture(params=DRIVERS)
 def target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Target]:
-    postgres = request.getfixturevalue("postgres") if request.param == "postgresql" else None
-    made = Target(tmp_path / "goods.db", postgres)
+    made = target_of(request, tmp_path / "goods.db")
     yield made
     made.database.close()
 
@@ -95,42 +94,42 @@ class TestInsertIgnoreOfColumns(ColumnarSinkContract):
         )
 
 
-def test_of_the_same_key_twice_in_a_batch_the_last_one_wins(target: Target) -> None:
+async def test_of_the_same_key_twice_in_a_batch_the_last_one_wins(target: Target) -> None:
     batch = some(id=[1, 2, 1, 2], name=["a", "b", "c", "d"])
-    found = written(target, batch, mode="upsert", keys=["id"], setup=target.made(key=True))
+    found = await written(target, batch, mode="upsert", keys=["id"], setup=target.made(key=True))
     assert [(row["id"], row["name"]) for row in found] == [(1, "c"), (2, "d")]
 
 
-def test_upsert_and_ignore_keep_what_they_should(target: Target) -> None:
+async def test_upsert_and_ignore_keep_what_they_should(target: Target) -> None:
     setup = target.made(key=True)
-    written(target, some(id=[1, 2], name=["kept", "old"], price=[1.0, 2.0]), setup=setup)
-    found = written(target, some(id=[2, 3], name=["new", "new"]), mode="upsert", keys=["id"])
+    await written(target, some(id=[1, 2], name=["kept", "old"], price=[1.0, 2.0]), setup=setup)
+    found = await written(target, some(id=[2, 3], name=["new", "new"]), mode="upsert", keys=["id"])
     assert [(row["name"], row["price"]) for row in found] == [("kept", 1.0), ("new", 2.0), ("new", None)]
-    found = written(target, some(id=[1, 4, 4], name=["x", "first", "second"]), mode="insertIgnore", keys=["id"])
+    found = await written(target, some(id=[1, 4, 4], name=["x", "first", "second"]), mode="insertIgnore", keys=["id"])
     assert [row["name"] for row in found] == ["kept", "new", "new", "first"]
-    found = written(target, some(id=[1, 5]), mode="upsert", keys=["id"])
+    found = await written(target, some(id=[1, 5]), mode="upsert", keys=["id"])
     assert [(row["id"], row["name"]) for row in found][-1] == (5, None)
 
 
-def test_delete_needs_the_keys_only_and_forgives_absent_rows(target: Target) -> None:
-    written(target, some(id=list(range(5)), name=["x"] * 5), setup=target.made(key=True))
+async def test_delete_needs_the_keys_only_and_forgives_absent_rows(target: Target) -> None:
+    await written(target, some(id=list(range(5)), name=["x"] * 5), setup=target.made(key=True))
     batch = some(more=[0, 0, 0], id=[1, 2, 99], name=["x", "y", "x"])
-    assert [row["id"] for row in written(target, batch, mode="delete", keys=["id", "name"])] == [0, 2, 3, 4]
+    assert [row["id"] for row in await written(target, batch, mode="delete", keys=["id", "name"])] == [0, 2, 3, 4]
 
 
-def test_columns_are_chosen_by_the_config(target: Target) -> None:
+async def test_columns_are_chosen_by_the_config(target: Target) -> None:
     batch = some(more=[9], name=["x"], id=[1])
-    found = written(target, batch, columns=["id", "name"], setup=target.made(key=False))
+    found = await written(target, batch, columns=["id", "name"], setup=target.made(key=False))
     assert found == [{"id": 1, "name": "x", "price": None, "raw": None}]
     with pytest.raises(ConnectorError, match=r"The table goods has no column more; it has id, name, price, raw\."):
-        written(target, batch)
+        await written(target, batch)
     with pytest.raises(ConnectorError, match=r"The batch for goods lacks the column id\."):
-        written(target, some(name=["x"]), columns=["id", "name"])
+        await written(target, some(name=["x"]), columns=["id", "name"])
 
 
-def test_what_the_database_refuses_is_told_in_a_sentence(target: Target) -> None:
+async def test_what_the_database_refuses_is_told_in_a_sentence(target: Target) -> None:
     with pytest.raises(ConnectorError, match=r"refused the batch for goods, of which nothing is stored: .*[^.]\.$"):
-        written(target, some(id=[1, 1]), setup=target.made(key=True))
+        await written(target, some(id=[1, 1]), setup=target.made(key=True))
     assert target.rows() == []
 
 
@@ -144,7 +143,7 @@ def test_exact_types_are_copied_and_others_go_by_a_stage(postgres: Postgres, mon
         "_by_stage",
         lambda self, cursor, batch: (staged.append(len(batch)), whole(self, cursor, batch)),
     )
-    database = Database(SqlAddressOptions(url=postgres.url))
+    database = Database(SqlAddressOptions(url=postgres.url.replace("postgresql", "postgresql+psycopg")))
 
     def write(batch: Any, **options: Any) -> None:
         sink = SqlConnector.spec("sink").make(SqlSinkOptions(table="s.Goods", **options), database)
@@ -171,26 +170,28 @@ def test_exact_types_are_copied_and_others_go_by_a_stage(postgres: Postgres, mon
 
 
 @pytest.mark.postgres
-def test_a_view_is_written_as_rows_would_be(tmp_path: Path, postgres: Postgres) -> None:
+@pytest.mark.parametrize("driver", ["postgresql", "postgresql+psycopg"])
+async def test_a_view_is_written_as_rows_would_be(tmp_path: Path, postgres: Postgres, driver: str) -> None:
     postgres.run(
         "CREATE TABLE base (id BIGINT, name TEXT)", "CREATE VIEW goods AS SELECT name, id FROM base WHERE id > 0"
     )
-    target = Target(tmp_path, postgres)
-    assert written(target, some(id=[1], name=["x"])) == [{"name": "x", "id": 1}]
+    target = Target(tmp_path, postgres, driver)
+    assert await written(target, some(id=[1], name=["x"])) == [{"name": "x", "id": 1}]
     target.database.close()
 
 
 @pytest.mark.postgres
-def test_a_batch_of_other_types_finds_a_stage_of_its_own(tmp_path: Path, postgres: Postgres) -> None:
+@pytest.mark.parametrize("driver", ["postgresql", "postgresql+psycopg"])
+async def test_a_batch_of_other_types_finds_a_stage_of_its_own(tmp_path: Path, postgres: Postgres, driver: str) -> None:
     postgres.run("CREATE TABLE goods (id BIGINT PRIMARY KEY, name TEXT)")
-    target = Target(tmp_path, postgres)
+    target = Target(tmp_path, postgres, driver)
     batches = [
         some(id=[1], name=["a"]),
         some(id=["2"], name=["b"]),
         some(id=["1", "3"], name=["c", "d"]),
         some(id=[3], name=[4]),
     ]
-    found = written(target, *batches, mode="upsert", keys=["id"])
+    found = await written(target, *batches, mode="upsert", keys=["id"])
     assert [(row["id"], row["name"]) for row in found] == [(1, "c"), (2, "b"), (3, "4")]
     target.database.close()
 
@@ -198,7 +199,7 @@ def test_a_batch_of_other_types_finds_a_stage_of_its_own(tmp_path: Path, postgre
 @pytest.mark.postgres
 def test_a_lost_connection_is_told_and_the_next_batch_has_a_new_one(tmp_path: Path, postgres: Postgres) -> None:
     postgres.run("CREATE TABLE goods (id BIGINT)")
-    target = Target(tmp_path, postgres)
+    target = Target(tmp_path, postgres, "postgresql+psycopg")
     sink = target.sink()
     sink.open()
     sink.write(some(id=[1]))
@@ -212,7 +213,7 @@ def test_a_lost_connection_is_told_and_the_next_batch_has_a_new_one(tmp_path: Pa
     target.database.close()
 
 
-def test_sqlite_keeps_columns_in_the_form_of_rows(tmp_path: Path) -> None:
+async def test_sqlite_keeps_columns_in_the_form_of_rows(tmp_path: Path) -> None:
     target = Target(tmp_path / "x.db")
     batch = some(
         id=[1],
@@ -231,5 +232,7 @@ def test_sqlite_keeps_columns_in_the_form_of_rows(tmp_path: Path) -> None:
         "j": json.dumps({"a": [1]}),
         "o": 1,
     }
-    assert [{**row, "j": json.dumps(json.loads(row["j"]))} for row in written(target, batch, setup=setup)] == [expected]
+    assert [{**row, "j": json.dumps(json.loads(row["j"]))} for row in await written(target, batch, setup=setup)] == [
+        expected
+    ]
     target.database.close()

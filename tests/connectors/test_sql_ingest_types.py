@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -15,9 +16,11 @@ from hypothesis import strategies as st
 from teleporter_lab.connectors.sql import SqlAddressOptions, SqlConnector, SqlSinkOptions, SqlSourceOptions
 from teleporter_lab.connectors.sql_database import Database
 from teleporter_lab.errors import ConnectorError
+from teleporter_lab.testing.calls import call
 from tests.connectors.sql_target import Target, written
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.services.postgres import Postgres
@@ -62,16 +65,20 @@ class TestPostgresTypes:
         ("text", pa.nulls(2), [None, None]),
     )
 
+    @pytest.fixture(params=["postgresql", "postgresql+psycopg"])
+    def target(self, request: pytest.FixtureRequest, tmp_path: Path, postgres: Postgres) -> Iterator[Target]:
+        made = Target(tmp_path, postgres, request.param)
+        yield made
+        made.database.close()
+
     @pytest.mark.parametrize(("declared", "column", "kept"), VALUES)
-    def test_the_database_converts_what_it_can(
-        self, tmp_path: Path, postgres: Postgres, declared: str, column: Any, kept: Any
+    async def test_the_database_converts_what_it_can(
+        self, target: Target, postgres: Postgres, declared: str, column: Any, kept: Any
     ) -> None:
         postgres.run(f"CREATE TABLE goods (other INT DEFAULT 7, v {declared}, id INT)")
-        target = Target(tmp_path, postgres)
         batch = pa.RecordBatch.from_arrays([pa.array([1, 2]), column], names=["id", "v"])
-        assert [row["v"] for row in written(target, batch)] == kept
+        assert [row["v"] for row in await written(target, batch)] == kept
         assert postgres.rows("SELECT DISTINCT other FROM goods") == [{"other": 7}]
-        target.database.close()
 
     @pytest.mark.parametrize(
         ("declared", "column"),
@@ -86,17 +93,18 @@ class TestPostgresTypes:
             ("integer NOT NULL", pa.nulls(1, pa.int64())),
         ],
     )
-    def test_and_says_what_it_cannot(self, tmp_path: Path, postgres: Postgres, declared: str, column: Any) -> None:
+    async def test_and_says_what_it_cannot(
+        self, target: Target, postgres: Postgres, declared: str, column: Any
+    ) -> None:
         postgres.run(f"CREATE TABLE goods (v {declared}, id INT)")
-        target = Target(tmp_path, postgres)
+        said = (
+            "refused the batch for goods, of which nothing is stored|^A record of the batch for goods has a value in v "
+        )
         for _ in range(2):
-            with pytest.raises(
-                ConnectorError, match="refused the batch for goods, of which nothing is stored"
-            ) as raised:
-                written(target, pa.RecordBatch.from_arrays([pa.array([1]), column], names=["id", "v"]))
+            with pytest.raises(ConnectorError, match=said) as raised:
+                await written(target, pa.RecordBatch.from_arrays([pa.array([1]), column], names=["id", "v"]))
             assert "\n" not in raised.value.message
         assert target.rows() == []
-        target.database.close()
 
 
 ROW = st.fixed_dictionaries(
@@ -132,17 +140,25 @@ TABLE = (
 
 @pytest.mark.postgres
 @settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(rows=st.lists(ROW, min_size=1, max_size=12), mode=st.sampled_from(["insert", "upsert"]))
+@given(
+    rows=st.lists(ROW, min_size=1, max_size=12),
+    mode=st.sampled_from(["insert", "upsert"]),
+    driver=st.sampled_from(["postgresql", "postgresql+psycopg"]),
+)
 def test_rows_go_through_the_sink_and_the_source_of_columns_unchanged(
-    postgres: Postgres, rows: list[dict[str, Any]], mode: str
+    postgres: Postgres, rows: list[dict[str, Any]], mode: str, driver: str
 ) -> None:
     postgres.run(TABLE, "TRUNCATE wide")
     keyed = [{"k": number, **row} for number, row in enumerate(rows)]
-    database = Database(SqlAddressOptions(url=postgres.url))
+    database = Database(SqlAddressOptions(url=postgres.url.replace("postgresql", driver)))
     sink = SqlConnector.spec("sink").make(SqlSinkOptions(table="wide", mode=mode, keys=["k"]), database)  # type: ignore[arg-type]
-    sink.open()
-    sink.write(pa.RecordBatch.from_pylist(keyed, schema=pa.schema(TYPES)))
-    sink.close()
+
+    async def write() -> None:
+        await call(sink.open)
+        await call(sink.write, pa.RecordBatch.from_pylist(keyed, schema=pa.schema(TYPES)))
+        await call(sink.close)
+
+    asyncio.run(write())
     spec = SqlConnector.spec("source")
     assert spec.columnar is not None
     reader = spec.columnar(SqlSourceOptions(query="SELECT * FROM wide", key="k"), database)

@@ -145,3 +145,17 @@ def test_a_database_that_is_not_reachable_is_told(tmp_path: Path) -> None:
 def test_a_table_of_an_attached_schema_is_found(path: Path, database: Database) -> None:
     opened(database, table="main.t", mode="upsert", keys=["id"]).write([{"id": 1, "Na me": "x"}])
     assert rows(path) == [(1, "x", None)]
+
+
+def test_a_record_that_is_refused_is_a_bad_one_and_its_neighbours_can_be_stored(path: Path, database: Database) -> None:
+    sink = opened(database)
+    with pytest.raises(BadRecord, match=r"refused the batch for t, of which nothing is stored: UNIQUE constr"):
+        sink.write([{"id": 1}, {"id": 1}])
+    sink.write([{"id": 1}])
+    assert [row[0] for row in rows(path)] == [1]
+
+
+def test_several_connections_are_refused(database: Database) -> None:
+    with pytest.raises(ConnectorError, match=r"is written by one connection: no `connections`\.$"):
+        opened(database, connections=2)
+    opened(database, connections=1)

@@ -110,6 +110,32 @@ def test_a_position_behind_the_last_row_is_the_end(database: Database) -> None:
     assert reader.read(1) is None
 
 
+@pytest.mark.parametrize("ordered_", [True, False])
+def test_after_an_error_a_result_goes_on_where_its_order_is_known(
+    path: Path, database: Database, ordered_: bool
+) -> None:
+    reader = rows(database, f"SELECT id FROM t{' ORDER BY id' if ordered_ else ''}")
+    reader.open(None)
+    assert [row["id"] for row in reader.read(5) or []] == [0, 1, 2, 3, 4]
+    reader._cursor.close()
+    rename(path, "t", "hidden")
+    with pytest.raises(ConnectorError, match="no such table: t"):
+        reader.read(5)
+    rename(path, "hidden", "t")
+    if ordered_:
+        assert [row["id"] for row in reader.read(3) or []] == [5, 6, 7]
+    else:
+        with pytest.raises(ConnectorError, match="no such table: t"):
+            reader.read(5)
+    reader.close()
+    assert reader.read(5) is None
+
+
+def rename(path: Path, one: str, other: str) -> None:
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(f"ALTER TABLE {one} RENAME TO {other}")
+
+
 def read(reader: SqlPages | SqlRows) -> None:
     try:
         reader.open(None)

@@ -12,7 +12,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.services import CACHE, Unavailable, give_up
+from tests.services.process import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -57,14 +57,15 @@ def _fetched() -> list[Path]:
 
 
 class Server:
-    """One server; `start`, then `stop`."""
+    """One server; `start`, then `stop` or `kill`, and again."""
 
-    def __init__(self, folder: Path, programs: Path) -> None:
+    def __init__(self, folder: Path, programs: Path, fsync: bool = False) -> None:
         self._folder = folder
+        self._fsync = "on" if fsync else "off"
         self._programs = programs
         self._data = folder / "data"
         self._process: subprocess.Popen[bytes] | None = None
-        self.port = _free_port()
+        self.port = free_port()
 
     def start(self) -> None:
         """Returns when it answers. Raises Unavailable with what it said when it does not."""
@@ -72,27 +73,43 @@ class Server:
         if user is not None:
             os.chown(self._folder, user["user"], user["group"])
             self._make_reachable(user)
-        init = [self._programs / "initdb", "-D", self._data, "-U", "postgres", "-A", "trust", "-E", "UTF8"]
-        self._run([*init, "--no-locale", "--no-sync"], user)
-        settings = (f"port={self.port}", "listen_addresses=127.0.0.1", "unix_socket_directories=", "fsync=off")
+        if not self._data.exists():
+            init = [self._programs / "initdb", "-D", self._data, "-U", "postgres", "-A", "trust", "-E", "UTF8"]
+            self._run([*init, "--no-locale", "--no-sync"], user)
+        settings = (
+            f"port={self.port}", "listen_addresses=127.0.0.1", "unix_socket_directories=", f"fsync={self._fsync}",
+        )  # fmt: skip
         command = [self._programs / "postgres", "-D", self._data, *(part for each in settings for part in ("-c", each))]
-        with (self._folder / "log").open("wb") as log:
+        with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 command, stdout=log, stderr=log, cwd=self._folder, env=self._environment, **(user or {})
             )
         self._wait_until_it_answers(self._process)
 
-    def stop(self) -> None:
-        """Ends the process by its pid; a second call does nothing."""
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """Ends the process by its pid, fast: open sessions are rolled back; a second call does nothing."""
         process, self._process = self._process, None
         if process is None:
             return
-        process.send_signal(signal.SIGINT)  # a fast shutdown: open sessions are rolled back
+        process.send_signal(how)
         try:
             process.wait(SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+    def kill(self) -> None:
+        """Ends it as a crash would, with the processes that serve its connections; a second call does nothing."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        found = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        serving = [int(pid) for pid in found.read_text().split()] if found.exists() else []
+        process.kill()
+        for pid in serving:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        process.wait()
 
     @property
     def _environment(self) -> dict[str, str]:
@@ -182,7 +199,20 @@ def postgres_server() -> Iterator[Server]:
         except Unavailable as why:
             give_up(why)
         yield server
-        server.stop()
+        server.stop(signal.SIGQUIT)  # at once: nobody needs what it holds, and writing it all down takes long
+
+
+@pytest.fixture
+def killed_server() -> Iterator[Server]:
+    """A server for the test alone, which may kill it and start it again."""
+    with tempfile.TemporaryDirectory(prefix="teleporter-postgres-") as folder:
+        try:
+            server = Server(Path(folder), installation())
+            server.start()
+        except Unavailable as why:
+            give_up(why)
+        yield server
+        server.stop(signal.SIGQUIT)  # at once: nobody needs what it holds, and writing it all down takes long
 
 
 NUMBERS = itertools.count(1)
@@ -201,12 +231,6 @@ def _run_alone(url: str, statement: str) -> None:
 
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(statement.encode())
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def _other_user() -> dict[str, Any] | None:

@@ -6,18 +6,15 @@ import socket
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from tests.services import Unavailable, give_up
 from tests.services import postgres as module
-from tests.services.postgres import Server, installation
+from tests.services.postgres import Postgres, Server, installation
 from tests.services.postgres import postgres as postgres
 from tests.services.postgres import postgres_server as postgres_server
-
-if TYPE_CHECKING:
-    from tests.services.postgres import Postgres
 
 
 def answers(port: int) -> bool:
@@ -44,6 +41,22 @@ def test_a_stopped_server_is_gone(postgres_server: Server) -> None:
         server.stop()
         server.stop()
         assert not answers(server.port)
+    assert answers(postgres_server.port)
+
+
+@pytest.mark.postgres
+def test_a_killed_server_starts_again_with_what_it_had(postgres_server: Server) -> None:
+    with tempfile.TemporaryDirectory(prefix="teleporter-postgres-") as folder:
+        server = Server(Path(folder), installation())
+        server.start()
+        there = Postgres(server.url("postgres"))
+        there.run("CREATE TABLE t (id INT)", "INSERT INTO t VALUES (1)")
+        server.kill()
+        server.kill()
+        assert not answers(server.port)
+        server.start()
+        assert there.rows("SELECT * FROM t") == [{"id": 1}]
+        server.stop()
     assert answers(postgres_server.port)
 
 
