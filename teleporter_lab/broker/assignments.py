@@ -100,8 +100,7 @@ class Assignments:
     def check_commit(self, position: str, instance: str, epoch: int) -> None:
         """Raise Conflict where an instance that commits `position` does not own its stream (any more)."""
         stream = stream_of(position)
-        partition = self.topology.partition_of(stream)
-        owner = self._owners.get(partition or "")
+        owner = self._owner(stream)
         if owner is None or owner.instance != instance:
             raise Conflict(f"{stream} is not run by {instance}: its position was not changed.")
         if epoch < owner.epoch:
@@ -109,6 +108,15 @@ class Assignments:
                 f"{stream} was given to {instance} anew, as epoch {owner.epoch}: "
                 f"its position was not changed by a commit of epoch {epoch}."
             )
+
+    def check_letters(self, stream: str, instance: str) -> None:
+        """Raise Conflict where an instance puts records of a stream aside that it does not own (any more)."""
+        owner = self._owner(stream)
+        if owner is None or owner.instance != instance:
+            raise Conflict(f"{stream} is not run by {instance}: its records were not put aside.")
+
+    def _owner(self, stream: str) -> Owner | None:
+        return self._owners.get(self.topology.partition_of(stream) or "")
 
 
 def task_of(partition: str) -> str:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from teleporter_lab import settings
 from teleporter_lab._version import __version__
+from teleporter_lab.broker.dead_letters import LetterBounds
 from teleporter_lab.broker.handler import Door
 from teleporter_lab.broker.rest.app import create_app
 from teleporter_lab.broker.service import Catalogue, Service, Times
@@ -40,7 +41,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Options:
-    """How a broker is to run. Port 0: a free one. `store` empty: the default one of this name. `drain` in seconds."""
+    """How a broker is to run. Port 0: a free one. `store` empty: the default one of this name. `drain` in seconds.
+
+    `letters` bounds the dead letters of each stream.
+    """
 
     name: str = "default"
     host: str = settings.LOOPBACK
@@ -50,6 +54,7 @@ class Options:
     drain: float = 30.0
     allow_remote: bool = False
     token: str = field(default_factory=new_token, repr=False)
+    letters: LetterBounds = field(default_factory=LetterBounds)
 
     def __post_init__(self) -> None:
         """Raises InvalidInput for a host that needs `allow_remote` and for a token no header can carry."""
@@ -97,7 +102,9 @@ async def running(
         bound = stack.enter_context(bind(options.host, options.port))
         url = options.store or default_url(settings.data_dir() / f"broker-{options.name}")
         stores = await stack.enter_async_context(await open_stores(url))
-        service = await stack.enter_async_context(Service(key, stores, catalogue or Registry.load(), times))
+        service = await stack.enter_async_context(
+            Service(key, stores, catalogue or Registry.load(), times, options.letters)
+        )
         listener = await _listen(stack, service, options)
         app = create_app(service, identity, options.token, stopping.set)
         web = await stack.enter_async_context(serving(app, bound, options.drain))

@@ -25,20 +25,23 @@ PAGE = 5000
 SCAN_SECONDS = 3.0
 """The longest a regex may look for keys."""
 
+LONGEST = 600
+"""Characters of a key: that of a source, which has 512 at most, and an entry of its history."""
+
 ATTEMPTS = 20
 """How often an edit is tried again when others write the same key meanwhile."""
 
 _LITERAL = re.compile(r"[A-Za-z0-9_/-]+")
 _QUANTIFIERS = ("*", "+", "?", "{")
-_RUNTIME_KEY = re.compile(r"(/[A-Za-z0-9_.-]+){2,5}")
+_RUNTIME_KEY = re.compile(r"(/[A-Za-z0-9_.-]+){2,6}")
 
 
 def runtime_key(text: str) -> str:
-    """`text`, when it can be a key of the runtime table: a path of two to five segments. Raises InvalidKey."""
+    """`text`, when it can be a key of the runtime table: a path of two to six segments. Raises InvalidKey."""
     dots = {".", ".."} & set(text.split("/"))
-    if dots or len(text) > 512 or not _RUNTIME_KEY.fullmatch(text):
+    if dots or len(text) > LONGEST or not _RUNTIME_KEY.fullmatch(text):
         raise InvalidKey(
-            f"{text[:80]!r} is no key of the runtime table: write a path of two to five segments "
+            f"{text[:80]!r} is no key of the runtime table: write a path of two to six segments "
             "of letters, digits, `_`, `.` and `-`, like /stream/ns/task/name."
         )
     return text
@@ -64,14 +67,18 @@ class Documents:
             raise NotFound(f"Nothing is kept under {self._normal(key)}.")
         return entry
 
-    async def range(self, pattern: str, start: int = 0, limit: int | None = None) -> list[Entry]:
+    async def below(self, prefix: str, start: int = 0, limit: int | None = None) -> list[Entry]:
+        """The entries whose key begins with `prefix`, by key, without the first `start`, at most `limit`."""
+        return [Entry(*item) for item in await self._store.range(prefix, start, limit)]
+
+    async def range(self, pattern: str | TailRegex, start: int = 0, limit: int | None = None) -> list[Entry]:
         """The entries whose key matches the tail regex, by key, without the first `start`, at most `limit`.
 
         Raises InvalidPattern for one that does not compile or takes too long.
         """
-        wanted = TailRegex.parse(pattern)
+        wanted = TailRegex.parse(pattern) if isinstance(pattern, str) else pattern
         if not wanted.pattern:
-            return [Entry(*item) for item in await self._store.range(wanted.prefix, start, limit)]
+            return await self.below(wanted.prefix, start, limit)
         end = None if limit is None else start + limit
         prefix = wanted.prefix + literal_head(wanted.pattern)
         found: list[Item] = []
@@ -88,8 +95,12 @@ class Documents:
     async def write(self, key: str, value: JSON, expect: Expect = ANYTHING) -> Entry:
         """Keep `value`, where `expect` (a canonical text) is there. Raises InvalidKey, InvalidInput, Conflict."""
         entry = Entry(self._normal(key), canonical(value))
-        await self._store.write(entry.key, entry.text, expect)
+        await self.write_text(entry, expect)
         return entry
+
+    async def write_text(self, entry: Entry, expect: Expect = ANYTHING) -> None:
+        """Keep an entry whose text is canonical. Raises InvalidKey, Conflict."""
+        await self._store.write(self._normal(entry.key), entry.text, expect)
 
     async def swap(self, key: str, expect: JSON, update: JSON) -> Entry:
         """Compare-and-set by value; `expect` None: nothing may be there. Raises InvalidKey, InvalidInput, Conflict."""

@@ -79,6 +79,7 @@ class Desk:
             m.AtomicSaveKV: self._swap,
             m.KVRemove: self._remove,
             m.PositionCommit: self._commit,
+            m.PutAside: self._put_aside,
             m.LinkInstance: self._link,
             m.LinkAddress: self._link_address,
             m.LinkVariable: self._link_variable,
@@ -118,12 +119,19 @@ class Desk:
         return m.Done()
 
     async def _remove(self, message: m.KVRemove) -> m.Message:
-        await self._table(message.table).delete(message.key)
+        if message.table == "config":
+            await self._service.tree.delete(message.key)
+        else:
+            await self._service.forget(message.key)
         return m.Done()
 
     async def _commit(self, message: m.PositionCommit) -> m.Message:
         update = parse(message.update)
         await self._service.commit(self._session, message.key, _optional(message.expect), update, message.epoch)
+        return m.Done()
+
+    async def _put_aside(self, message: m.PutAside) -> m.Message:
+        await self._service.put_aside(self._session, message.stream, message.letters)
         return m.Done()
 
     async def _link(self, message: m.LinkInstance) -> m.Message:

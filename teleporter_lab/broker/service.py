@@ -13,10 +13,14 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from teleporter_lab.broker.assignments import Assignments
 from teleporter_lab.broker.background import Background
+from teleporter_lab.broker.dead_letters import DeadLetters, LetterBounds
 from teleporter_lab.broker.documents import Documents
 from teleporter_lab.broker.events import Event, FanOut
 from teleporter_lab.broker.instances import Instances, instance_key
+from teleporter_lab.broker.position_history import History
+from teleporter_lab.broker.positions import Positions
 from teleporter_lab.broker.rebalance import Rebalance
+from teleporter_lab.broker.redriving import Redriving
 from teleporter_lab.broker.refresh import Refresh
 from teleporter_lab.broker.sessions import Session, Sessions
 from teleporter_lab.broker.streams import Command, Streams, stream_key
@@ -27,7 +31,7 @@ from teleporter_lab.engine.clock import Clock, LoopClock
 from teleporter_lab.errors import InvalidConfig, Problem, UnknownTable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
+    from collections.abc import AsyncGenerator, Mapping, Sequence
     from types import TracebackType
 
     from pydantic import BaseModel
@@ -43,6 +47,8 @@ class Catalogue(Protocol):
 
     def block_models(self, table: str, category: str) -> Mapping[str, type[BaseModel]] | None: ...
 
+    def distance(self, category: str, start: Any, end: Any) -> int | None: ...
+
 
 @dataclass(frozen=True)
 class Times:
@@ -55,8 +61,15 @@ class Times:
 class Service:
     """A broker without its doors. Use it in `async with`, which puts in force what is saved."""
 
-    def __init__(self, broker: str, stores: Stores, catalogue: Catalogue, times: Times | None = None) -> None:
-        times = times or Times()
+    def __init__(
+        self,
+        broker: str,
+        stores: Stores,
+        catalogue: Catalogue,
+        times: Times | None = None,
+        bounds: LetterBounds | None = None,
+    ) -> None:
+        self._times = times = times or Times()
         self.broker = broker
         self.catalogue = catalogue
         self.background = Background()
@@ -65,7 +78,13 @@ class Service:
         self.tree = Tree(stores, self.events, catalogue.block_models)
         self.runtime = Documents(stores.runtime)
         self.assignments = Assignments(self.runtime, times.now)
-        self.streams = Streams(self.tree, self.runtime, self.assignments, self.sessions, self.events)
+        self.letters = DeadLetters(self.runtime, bounds or LetterBounds(), times.now)
+        self.streams = Streams(
+            self.tree, self.runtime, self.assignments, self.sessions, self.events, self.letters.tally
+        )
+        self.redriving = Redriving(self.letters, self.streams, self.sessions)
+        self.history = History(self.runtime, self.background, times.now)
+        self.positions = Positions(self.tree, self.runtime, self.streams, self.history, catalogue, times.now)
         rebalance = Rebalance(self.assignments, self.sessions, self.background, times.clock)
         self.instances = Instances(broker, self.runtime, self.sessions, rebalance, self.events, times.now)
         self.refreshing = Refresh(self.tree, self.assignments, rebalance, self.sessions, self.streams)
@@ -73,6 +92,7 @@ class Service:
     async def __aenter__(self) -> Self:
         await self.background.__aenter__()
         await self.refreshing.begin()
+        self.background.start(self.letters.keep_sweeping(self._times.clock), "age of dead letters")
         return self
 
     async def __aexit__(
@@ -117,7 +137,23 @@ class Service:
     async def commit(self, session: Session, position: str, expect: JSON, update: JSON, epoch: int) -> Entry:
         """Compare-and-set of a position by the instance that runs its stream. Raises Conflict for anybody else."""
         self.assignments.check_commit(position, session.instance, epoch)
-        return await self.runtime.swap(position, expect, update)
+        entry = await self.runtime.swap(position, expect, update)
+        self.history.committed(position, update)
+        return entry
+
+    async def put_aside(self, session: Session, stream: str, letters: Sequence[tuple[str, str]]) -> None:
+        """Keep dead letters of a stream that the instance runs.
+
+        Raises Conflict for anybody else, and what `DeadLetters.put` raises.
+        """
+        stream = stream_key(stream)
+        self.assignments.check_letters(stream, session.instance)
+        await self.letters.put(stream, letters)
+
+    async def forget(self, key: str) -> None:
+        """Delete a key of the runtime table. Raises InvalidKey, NotFound."""
+        await self.runtime.delete(key)
+        self.letters.tally.forget(key)
 
     def schema(self, table: str, category: str | None = None) -> dict[str, Any]:
         """The JSON Schema of a table's form. Raises UnknownTable, UnknownConnector."""

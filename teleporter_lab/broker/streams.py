@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
 
@@ -35,6 +35,18 @@ WANTED: dict[str, str] = {"start": NORMAL, "stop": STOPPED}
 """The wanted status that a command leaves in the config, so that it holds over a restart."""
 
 
+class LetterCounts(Protocol):
+    """Who knows how many dead letters a stream has."""
+
+    async def count(self, stream: str) -> int:
+        """How many there are."""
+        ...
+
+    def known(self, stream: str) -> int:
+        """The same where that is known without looking, else 0."""
+        ...
+
+
 class Streams:
     """Views of streams, and commands to them."""
 
@@ -45,12 +57,14 @@ class Streams:
         assignments: Assignments,
         sessions: Sessions,
         events: FanOut[Event],
+        letters: LetterCounts,
     ) -> None:
         self._tree = tree
         self._runtime = runtime
         self._assignments = assignments
         self._sessions = sessions
         self._events = events
+        self._letters = letters
         self._states: dict[str, StreamState] = {}
 
     async def range(self, pattern: str = "/stream/", start: int = 0, limit: int | None = None) -> list[dict[str, Any]]:
@@ -80,6 +94,21 @@ class Streams:
             why = f"its instance {owner} is not connected" if owner else "no instance has its partition"
             raise Conflict(f"{key} cannot be restarted: {why}.")
         return await self.get(key)
+
+    def online(self, key: str) -> str:
+        """The instance that has a stream and is online, empty for none."""
+        owner = self._owner(key)
+        return owner if owner in self._sessions.online() else ""
+
+    async def order(self, key: str, action: Literal["stop", "restart"]) -> None:
+        """Stop or restart a stream at its instance, without a word about the future.
+
+        Raises Conflict where none is online, Unreachable when it does not answer, and what it says against it.
+        """
+        owner = self.online(key)
+        if not owner:
+            raise Conflict(f"{key} is run by no instance that is connected.")
+        await self._sessions.request(owner, StreamCommand(key, action, 0.0))
 
     async def changed(self, instance: str, state: StreamState) -> None:
         """Keep and publish a state, when it comes from the owner; it survives a restart of the broker."""
@@ -111,7 +140,8 @@ class Streams:
             return False
         self._states[key] = state
         if len(self._events):
-            self._events.publish({"type": "stream", **_plain(state), "partition": self._partition(key)})
+            more = {"partition": self._partition(key), "dead_letters": self._letters.known(key)}
+            self._events.publish({"type": "stream", **_plain(state), **more})
         return True
 
     async def _view(self, entry: Entry) -> dict[str, Any]:
@@ -120,9 +150,9 @@ class Streams:
         view = await self._reported(entry.key)
         if owner not in self._sessions.online() or view["instance"] != owner:
             view["status"] = STOPPED if wanted == STOPPED else NORMAL
-            view["rate"] = 0.0
-        partition = self._partition(entry.key)
-        return {**view, "key": entry.key, "wanted": wanted, "instance": owner or "", "partition": partition}
+            view["rate"], view["acks"] = 0.0, {}
+        place = {"key": entry.key, "instance": owner or "", "partition": self._partition(entry.key)}
+        return {**view, **place, "wanted": wanted, "dead_letters": await self._letters.count(entry.key)}
 
     async def _reported(self, key: str) -> dict[str, Any]:
         if state := self._states.get(key):

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from teleporter_lab._version import __version__
-from teleporter_lab.cli import broker, config, instance, streams
+from teleporter_lab.cli import broker, config, deadletter, instance, position, streams
 from teleporter_lab.cli.defaults import default_map
 from teleporter_lab.cli.demo import demo
 from teleporter_lab.errors import NotRunning, TeleporterError, Unreachable
@@ -31,6 +31,8 @@ app.add_typer(broker.app, name="broker")
 app.add_typer(instance.app, name="instance")
 app.add_typer(config.app, name="config")
 app.add_typer(streams.app, name="streams")
+app.add_typer(position.app, name="position")
+app.add_typer(deadletter.app, name="deadletter")
 app.command()(demo)
 
 

@@ -15,6 +15,8 @@ from teleporter_lab.cli.options import (
     AsJson,
     Drain,
     Host,
+    LetterAge,
+    Letters,
     LogJson,
     Name,
     Port,
@@ -43,6 +45,8 @@ def run(
     log_json: LogJson = False,
     allow_remote: AllowRemote = False,
     token_file: TokenFile = None,
+    dead_letters: Letters = 10_000,
+    dead_letter_age: LetterAge = "30d",
     detached: Annotated[bool, typer.Option(hidden=True)] = False,
 ) -> None:
     """Run a broker in the foreground until it is told to stop (SIGTERM, Ctrl-C)."""
@@ -50,6 +54,7 @@ def run(
         _refuse_options(context)
         return
     from teleporter_lab.broker.daemon import Options
+    from teleporter_lab.broker.dead_letters import LetterBounds
     from teleporter_lab.config.duration import parse_duration
     from teleporter_lab.daemon.token_file import kept_token
 
@@ -63,6 +68,7 @@ def run(
             drain=parse_duration(drain),
             allow_remote=allow_remote,
             token=read_token(token_file) or kept_token("broker", name),
+            letters=LetterBounds(dead_letters, parse_duration(dead_letter_age)),
         )
     except InvalidInput as error:
         raise typer.BadParameter(error.message) from error
@@ -107,6 +113,8 @@ def start(
     log_json: LogJson = False,
     allow_remote: AllowRemote = False,
     token_file: TokenFile = None,
+    dead_letters: Letters = 10_000,
+    dead_letter_age: LetterAge = "30d",
     as_json: AsJson = False,
 ) -> None:
     """Start a detached broker, which outlives this terminal, and wait until it answers."""
@@ -114,7 +122,7 @@ def start(
     from teleporter_lab.client import probe
     from teleporter_lab.daemon import lifecycle
 
-    more = ["--drain", drain]
+    more = ["--drain", drain, "--dead-letters", str(dead_letters), "--dead-letter-age", dead_letter_age]
     more += ["--log-json"] * log_json + ["--allow-remote"] * allow_remote
     if token_file is not None:
         more += ["--token-file", str(token_file.absolute())]

@@ -29,6 +29,12 @@ LogJson = Annotated[bool, typer.Option(help="Write the log as JSON lines.", envv
 Drain = Annotated[
     str, typer.Option(help="How long open requests may take at the end, like 30s.", envvar="TELEPORTER_DRAIN")
 ]
+Letters = Annotated[
+    int, typer.Option(min=0, help="Dead letters that a stream may have, at most.", envvar="TELEPORTER_DEAD_LETTERS")
+]
+LetterAge = Annotated[
+    str, typer.Option(help="How long dead letters are kept, like 30d.", envvar="TELEPORTER_DEAD_LETTER_AGE")
+]
 AllowRemote = Annotated[
     bool, typer.Option(help="Allow a --host that other machines reach.", envvar="TELEPORTER_ALLOW_REMOTE")
 ]
@@ -48,3 +54,4 @@ Broker = Annotated[
 ]
 Start = Annotated[int, typer.Option(min=0, help="How many to leave out at the beginning.")]
 Limit = Annotated[int, typer.Option(min=0, max=10_000, help="How many at most.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]

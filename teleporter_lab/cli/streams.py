@@ -15,6 +15,7 @@ app = typer.Typer(no_args_is_help=True, help="See and command streams.")
 
 Key = Annotated[str, typer.Argument(help="A stream's key, like /stream/ns/task/name.")]
 COLUMNS = ("key", "status", "wanted", "instance", "rate", "read", "written", "restarts", "error")
+WRONG = ("dead_letters", "alarms")
 
 
 @app.command("list")
@@ -27,7 +28,7 @@ def list_streams(
 ) -> None:
     """List streams with status, instance and rates."""
     views = ask(broker, lambda client: client.streams(pattern, start, limit))
-    show_rows(views if as_json else [_flat(view) for view in views], COLUMNS, as_json=as_json)
+    show_rows(views if as_json else [_flat(view) for view in views], _columns(views), as_json=as_json)
 
 
 @app.command()
@@ -64,6 +65,12 @@ def refresh(key: Key, as_json: AsJson = False, broker: Broker = None) -> None:
 def _command(command: str, key: str, as_json: bool, broker: str | None) -> None:
     view = ask(broker, lambda client: client.command(command, key))
     show_fields(view if as_json else _flat(view), as_json=as_json)
+
+
+def _columns(views: list[dict[str, Any]]) -> list[str]:
+    """Dead letters and alarms have a column where there are any."""
+    wrong = [name for name in WRONG if any(view.get(name) for view in views)]
+    return [*COLUMNS[:-1], *wrong, COLUMNS[-1]]
 
 
 def _flat(view: Mapping[str, Any]) -> dict[str, Any]:

@@ -180,7 +180,12 @@ class StreamCommand(Tagged, frozen=True, gc=False):
 
 
 class StreamState(Tagged, frozen=True, gc=False):
-    """`since` in seconds of the epoch, `rate` in records a second."""
+    """`since` in seconds of the epoch, `rate` in records a second.
+
+    `matched` counts failures that error rules have matched, by level; `alarms` how often the ledger did not add up.
+    `acks` says of the present run how many records are `unconfirmed`, the `oldest_age` of one, how many were
+    `redelivered` and how many answers came `late`, the `commits` and the `commit_lag`; ages in seconds.
+    """
 
     key: str
     instance: str
@@ -190,6 +195,9 @@ class StreamState(Tagged, frozen=True, gc=False):
     error: str
     counts: dict[str, int]
     rate: float
+    matched: dict[str, int] = {}
+    alarms: int = 0
+    acks: dict[str, float] = {}
 
 
 class MetricsReport(Tagged, frozen=True, gc=False):
@@ -215,6 +223,30 @@ class Tap(Tagged, frozen=True, gc=False):
 
     key: str
     limit: int
+
+
+class PutAside(Tagged, frozen=True, gc=False):
+    """An instance puts records of a stream aside: pairs of a letter's id and its JSON. One that is put twice is one.
+
+    Answered by Done when all of them are kept, or Failure `dead_letters_full`, `conflict`, `invalid_input`.
+    """
+
+    stream: str
+    letters: Pairs
+
+
+class Redrive(Tagged, frozen=True, gc=False):
+    """The broker asks to send dead letters through their stream again, each from its place on. Answered by Redriven."""
+
+    key: str
+    letters: Pairs
+
+
+class Redriven(Tagged, frozen=True, gc=False):
+    """The ids of the letters that have arrived, and of each that has not (id, why)."""
+
+    done: Texts
+    failed: Pairs
 
 
 class Done(Tagged, frozen=True, gc=False):
@@ -251,6 +283,9 @@ Message = (
     | LogTail
     | LogLines
     | Tap
+    | PutAside
+    | Redrive
+    | Redriven
     | Done
 )
 

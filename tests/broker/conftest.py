@@ -16,7 +16,7 @@ from teleporter_lab.broker.service import Service, Times
 from teleporter_lab.broker.sessions import Session
 from teleporter_lab.broker.stores.base import Stores
 from teleporter_lab.broker.stores.memory import MemoryStore
-from teleporter_lab.errors import ConnectionLost, UnknownConnector
+from teleporter_lab.errors import ConnectionLost, ConnectorError, UnknownConnector
 from teleporter_lab.rpc.messages import PROTOCOL_VERSION, Done, Hello, Message, TaskState
 
 if TYPE_CHECKING:
@@ -78,6 +78,15 @@ class Catalogue:
         if category != "kafka":
             raise UnknownConnector(f"There is no connector {category!r}; the known ones are kafka.")
         return {"client": KafkaClient}
+
+    def distance(self, category: str, start: Any, end: Any) -> int | None:
+        """Of positions `{"offset": n}`."""
+        if category != "kafka":
+            raise UnknownConnector(f"There is no connector {category!r}; the known ones are kafka.")
+        if not all(isinstance(each, dict) for each in (start, end)):
+            raise ConnectorError("A position of kafka is an object.")
+        known = "offset" in start and "offset" in end
+        return end["offset"] - start["offset"] if known else None
 
 
 @dataclass

@@ -75,6 +75,14 @@ async def test_only_the_owner_of_the_epoch_commits(assignments: Assignments) -> 
             assignments.check_commit(position, instance, 9)
 
 
+async def test_only_the_owner_puts_records_aside(assignments: Assignments) -> None:
+    await assignments.give({P0: A}, 3)
+    assignments.check_letters("/stream/ns/t/s0", A)
+    for instance, stream in ((B, "/stream/ns/t/s0"), (A, "/stream/ns/t/s1"), (A, "/stream/ns/other/s0")):
+        with pytest.raises(Conflict, match="its records were not put aside"):
+            assignments.check_letters(stream, instance)
+
+
 def test_keys_are_derived() -> None:
     assert task_of(P0) == "/task/ns/t"
     assert stream_of(POSITION) == "/stream/ns/t/s0"

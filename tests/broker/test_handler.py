@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from teleporter_lab.broker.dead_letters import LetterBounds
 from teleporter_lab.broker.handler import Door
 from teleporter_lab.errors import (
     AlreadyRunning,
     Conflict,
+    DeadLettersFull,
+    FrameTooLarge,
     InvalidConfig,
     InvalidInput,
     InvalidKey,
@@ -41,6 +44,7 @@ from teleporter_lab.rpc.messages import (
     Message,
     MetricsReport,
     PositionCommit,
+    PutAside,
     RangeRegexKV,
     StreamState,
     Tap,
@@ -48,6 +52,7 @@ from teleporter_lab.rpc.messages import (
 )
 from teleporter_lab.rpc.peer import Listener, Peer, dial
 from tests.broker.conftest import TOKEN, World, group, hello, partitions
+from tests.broker.letters import letter
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -162,6 +167,8 @@ async def test_references_to_secrets_travel_as_they_are_written(rpc: Rpc) -> Non
         (LinkAddress(A, "nonsense"), InvalidKey),
         (PositionCommit("/position/short", None, "1", 1), InvalidKey),
         (PositionCommit(POSITION, None, "1", 1), Conflict),
+        (PutAside("/stream/ns/t/s0", []), Conflict),
+        (PutAside("/task/ns/t", []), InvalidKey),
         (Done(), ProtocolError),
         (Tap("/stream/ns/t/s", 1), ProtocolError),
         (TaskState(TASK, [], 1), ProtocolError),
@@ -251,6 +258,33 @@ async def test_a_position_is_committed_by_its_owner_alone(rpc: Rpc) -> None:
     with pytest.raises(Conflict, match="anew"):
         await a.peer.request(PositionCommit(POSITION, second, first, epoch - 1))
     assert (await rpc.world.service.runtime.get(POSITION)).value == {"position": 2}
+
+
+async def test_records_are_put_aside_by_the_owner_alone(rpc: Rpc) -> None:
+    await spread(rpc.world, 1)
+    a, b = await rpc.link(A), await rpc.link(B)
+    await a.until_share(1)
+    message = PutAside("/stream/ns/t/s0", [letter(1), letter(2)])
+    assert await a.peer.request(message) == Done()
+    assert await a.peer.request(message) == Done()
+    with pytest.raises(Conflict, match="its records were not put aside"):
+        await b.peer.request(message)
+    with pytest.raises(FrameTooLarge, match="A PutAside of"):
+        await a.peer.request(PutAside("/stream/ns/t/s0", [letter(3, "x" * 11_000_000)]))
+    with pytest.raises(InvalidInput, match="at most 8,388,608 can be kept"):
+        await a.peer.request(PutAside("/stream/ns/t/s0", [letter(3, "x" * 9_000_000)]))
+    assert (await rpc.world.service.streams.get("/stream/ns/t/s0"))["dead_letters"] == 2
+    await a.peer.request(KVRemove("runtime", f"/deadletter/ns/t/s0/{letter(1)[0]}"))
+    assert (await rpc.world.service.streams.get("/stream/ns/t/s0"))["dead_letters"] == 1
+
+
+async def test_a_full_place_is_its_own_error(rpc: Rpc) -> None:
+    rpc.world.service.letters._bounds = LetterBounds(count=1)
+    await spread(rpc.world, 1)
+    a = await rpc.link(A)
+    await a.until_share(1)
+    with pytest.raises(DeadLettersFull):
+        await a.peer.request(PutAside("/stream/ns/t/s0", [letter(1), letter(2)]))
 
 
 async def test_a_former_owner_cannot_commit_any_more(rpc: Rpc) -> None:

@@ -32,7 +32,7 @@ async def test_the_numbers_of_each_part(world: World) -> None:
             "events": {"listeners": 1, "dropped": 0},
             "sessions": {"open": 1, "online": 1},
             "streams": {"reported": 0},
-            "background": {"running": 0, "failed": 0},
+            "background": {"running": 1, "failed": 0},
         }
 
 

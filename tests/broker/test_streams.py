@@ -17,6 +17,7 @@ from teleporter_lab.errors import (
 )
 from teleporter_lab.rpc.messages import ConfigChangeNotify, Done, Message, StreamCommand, StreamState
 from tests.broker.conftest import Remote, World, group, partitions
+from tests.broker.letters import letters
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -39,18 +40,24 @@ async def running(world: World) -> Remote:
 
 async def test_a_stream_that_nobody_runs_is_shown(world: World) -> None:
     await world.put({KEY: {}})
-    assert await world.service.streams.get(KEY) == {
-        "key": KEY,
-        "status": "NORMAL",
-        "wanted": "NORMAL",
-        "instance": "",
-        "partition": "",
-        "since": 0.0,
-        "restarts": 0,
-        "error": "",
-        "counts": dict.fromkeys(COUNTS, 0),
-        "rate": 0.0,
-    }
+    view = await world.service.streams.get(KEY)
+    assert (
+        view
+        | {
+            "key": KEY,
+            "status": "NORMAL",
+            "wanted": "NORMAL",
+            "instance": "",
+            "partition": "",
+            "since": 0.0,
+            "restarts": 0,
+            "error": "",
+            "counts": dict.fromkeys(COUNTS, 0),
+            "rate": 0.0,
+            "dead_letters": 0,
+        }
+        == view
+    )
     with pytest.raises(NotFound):
         await world.service.streams.get("/stream/ns/t/unknown")
     with pytest.raises(InvalidKey, match="is no stream"):
@@ -124,6 +131,27 @@ async def test_commands_without_an_owner(world: World) -> None:
         await world.service.command(KEY, "restart")
     with pytest.raises(NotFound):
         await world.service.command("/stream/ns/t/unknown", "start")
+
+
+async def test_an_order_says_nothing_about_the_future(world: World) -> None:
+    remote = await running(world)
+    assert world.service.streams.online(KEY) == A
+    await world.service.streams.order(KEY, "stop")
+    assert [message.action for message in remote.asked if isinstance(message, StreamCommand)] == ["stop"]
+    assert (await world.service.streams.get(KEY))["wanted"] == "NORMAL"
+    await world.go(A)
+    assert world.service.streams.online(KEY) == ""
+    with pytest.raises(Conflict, match="run by no instance that is connected"):
+        await world.service.streams.order(KEY, "stop")
+
+
+async def test_a_view_has_the_number_of_dead_letters(world: World) -> None:
+    await running(world)
+    await world.service.put_aside(world.sessions[A], KEY, letters(3))
+    assert (await world.service.streams.get(KEY))["dead_letters"] == 3
+    with world.service.events.subscribe() as news:
+        await world.service.streams.changed(A, state())
+        assert (await anext(news))["dead_letters"] == 3
 
 
 async def test_what_the_instance_says_against_it_comes_back(world: World) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from teleporter_lab.broker.dead_letters import LetterBounds
 from teleporter_lab.client import Client
 from teleporter_lab.daemon.connection_file import ConnectionFile
 from teleporter_lab.daemon.process import running
@@ -22,6 +23,8 @@ from tests.cli.conftest import Run, command
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from teleporter_lab.broker.daemon import Options
 
 FREE = ("--port", "0", "--rpc-port", "0")
 
@@ -200,6 +203,17 @@ def test_settings_come_from_the_command_line_then_the_environment_then_the_file(
     assert named.name == "line"
     for name in ("environment", "line"):
         assert process("broker", "stop", "--name", name).code == 0
+
+
+def test_the_bounds_of_dead_letters_are_settings(here: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Options] = []
+    monkeypatch.setattr("teleporter_lab.cli.broker._run", lambda options, **_: seen.append(options))
+    here("broker", *FREE)
+    monkeypatch.setenv("TELEPORTER_DEAD_LETTER_AGE", "2h")
+    here("broker", *FREE, "--dead-letters", "5")
+    assert [options.letters for options in seen] == [LetterBounds(10_000, 30 * 86_400.0), LetterBounds(5, 7200.0)]
+    for wrong in (("--dead-letters", "-1"), ("--dead-letter-age", "soon")):
+        assert here("broker", *FREE, *wrong).code == 2
 
 
 def test_a_log_that_is_not_there(here: Run) -> None:

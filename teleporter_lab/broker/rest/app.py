@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from fastapi import FastAPI
 
-from teleporter_lab.broker.rest import catalogue, config, health, runtime, sockets, streams
+from teleporter_lab.broker.rest import catalogue, config, dead_letters, health, positions, runtime, sockets, streams
 from teleporter_lab.broker.service import Service
 from teleporter_lab.web.failures import RESPONSES, install
 from teleporter_lab.web.guard import Guard
@@ -24,7 +24,7 @@ def create_app(service: Service, identity: Identity, token: str, stop: Callable[
     app.state.service = service
     app.state.identity = identity
     app.state.stop = stop
-    for module in (health, config, runtime, streams, catalogue, sockets):
+    for module in (health, config, runtime, streams, positions, dead_letters, catalogue, sockets):
         app.include_router(module.router)
     install(app)
     app.add_middleware(Guard, token=token)

@@ -26,4 +26,4 @@ async def page(service: TheService, key: PatternQuery, start: Start = 0, limit: 
 @router.delete("", status_code=204)
 async def delete(service: TheService, key: KeyQuery) -> None:
     """Forget a key."""
-    await service.runtime.delete(key)
+    await service.forget(key)

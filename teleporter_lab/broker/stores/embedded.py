@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from teleporter_lab.broker.stores.base import ANYTHING, Expect, Item, check_expectation
 from teleporter_lab.daemon.lock import NameLock
-from teleporter_lab.errors import StoreError, StoreLocked
+from teleporter_lab.errors import DaemonError, StoreError, StoreLocked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -156,7 +156,9 @@ class EmbeddedStore:
             return None, error
 
     def _failure(self, error: Exception) -> Outcome:
-        failure = StoreError(f"The store {self._path} failed: {error}")
+        why = error.args[0] if error.args else ""
+        said = why.decode(errors="replace") if isinstance(why, bytes) else str(error)
+        failure = StoreError(f"The store {self._path} failed: {said}")
         failure.__cause__ = error
         return None, failure
 
@@ -182,5 +184,8 @@ def _lock(path: Path) -> NameLock:
         "or give this one a store of its own with --store."
     )
     lock = NameLock(path.with_name(f"{path.name}.lock"), taken)
-    lock.acquire()
+    try:
+        lock.acquire()
+    except DaemonError as error:
+        raise StoreError(f"The store {path} cannot be opened: {error.message}") from error
     return lock

@@ -1,15 +1,18 @@
 """The default store where plyvel can be imported: a LevelDB folder a table.
 
-Owns keys and values as bytes. Refuses to be opened twice: closing a second handle would drop the first one's lock, so
-`EmbeddedStore` takes a lock of its own before.
+Owns keys and values as bytes, and what follows a write that failed: the log then ends in half a record, and whatever is
+written behind it is confirmed and yet gone when the database is opened again. So it is opened anew before the next
+write. Refuses to be opened twice: closing a second handle would drop the first one's lock, so `EmbeddedStore` takes a
+lock of its own before.
 """
 
 from __future__ import annotations
 
 import importlib
+import os
 from contextlib import contextmanager
 from itertools import islice
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from teleporter_lab.errors import StoreError
 
@@ -19,6 +22,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from teleporter_lab.broker.stores.base import Item
+
+
+ROOM = 64 * 1024
+"""Bytes that opening needs beside what it copies."""
 
 
 class _Batch(Protocol):
@@ -49,10 +56,16 @@ class LevelFiles:
             ) from error
         self.errors: tuple[type[Exception], ...] = (plyvel.Error,)
         self._pending: dict[str, str | None] = {}
+        self._path = path
+        self._driver: Any = plyvel
+        self._broken = False
         try:
-            self._database = cast("_Database", plyvel.DB(str(path), create_if_missing=True))
+            self._database = self._open()
         except (plyvel.Error, OSError) as error:
             raise StoreError(f"The store {path} cannot be opened: {error}") from error
+
+    def _open(self) -> _Database:
+        return cast("_Database", self._driver.DB(str(self._path), create_if_missing=True))
 
     def get(self, key: str) -> str | None:
         """The text under `key`."""
@@ -88,13 +101,38 @@ class LevelFiles:
     def _flush(self) -> None:
         if not self._pending:
             return
-        with self._database.write_batch(sync=True) as batch:
-            for key, value in self._pending.items():
-                if value is None:
-                    batch.delete(key.encode())
-                else:
-                    batch.put(key.encode(), value.encode())
+        if self._broken:
+            self._open_again()
+        try:
+            with self._database.write_batch(sync=True) as batch:
+                for key, value in self._pending.items():
+                    if value is None:
+                        batch.delete(key.encode())
+                    else:
+                        batch.put(key.encode(), value.encode())
+        except self.errors:
+            self._broken = True
+            raise
         self._pending.clear()
+
+    def _open_again(self) -> None:
+        """Bring what is on disk in order; until that can be written, the old handle goes on reading."""
+        self._check_room()
+        self._database.close()
+        self._database = self._open()
+        self._broken = False
+
+    def _check_room(self) -> None:
+        """Opening writes the log anew as a table: raise OSError while there is no room for that."""
+        room = ROOM + sum(log.stat().st_size for log in self._path.glob("*.log"))
+        probe = self._path.with_name(f"{self._path.name}.probe")
+        try:
+            with probe.open("wb") as file:
+                for _ in range(0, room, ROOM):
+                    file.write(bytes(ROOM))
+                os.fsync(file.fileno())
+        finally:
+            probe.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Close the database."""

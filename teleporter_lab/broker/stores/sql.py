@@ -36,7 +36,7 @@ DRIVERS: Final = {
 COLLATIONS: Final = {"postgresql": "C", "mysql": "utf8mb4_bin", "mariadb": "utf8mb4_bin"}
 """Under which keys are sorted by their bytes, which is the order of Python's texts."""
 
-LONGEST_KEY: Final = 512
+LONGEST_KEY: Final = 600
 CONNECTIONS: Final = 8
 TRIES: Final = 10
 

@@ -104,8 +104,8 @@ async def test_a_url_without_a_database_is_refused(url: str) -> None:
 
 async def test_a_key_that_is_too_long_is_refused(postgres: Postgres) -> None:
     async with await open_stores(postgres.url) as stores:
-        with pytest.raises(InvalidInput, match="longer than 512"):
-            await stores.config.write("/" + "a" * 512, "1")
+        with pytest.raises(InvalidInput, match="longer than 600"):
+            await stores.config.write("/" + "a" * 600, "1")
 
 
 async def test_connections_that_were_cut_are_made_anew(postgres: Postgres) -> None:
