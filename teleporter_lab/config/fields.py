@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from teleporter_lab.config.key import Key, Table
 from teleporter_lab.config.quote import describe, quote
+from teleporter_lab.config.rules import EVERY_ACTION, PART_ACTIONS, Action, parse_rule
 from teleporter_lab.config.tail_regex import TailRegex
 from teleporter_lab.errors import InvalidInput
 
@@ -46,11 +47,29 @@ def _stream_pattern(text: str) -> str:
     return text
 
 
+def _rule_with(actions: tuple[Action, ...]) -> Callable[[str], str]:
+    def check(text: str) -> str:
+        try:
+            parse_rule(text, actions)
+        except InvalidInput as error:
+            raise _sentence(error.message) from error
+        return text
+
+    return check
+
+
 def at_least_one_or_for_ever(number: int) -> int:
     """The check of a count where -1 means "without end"."""
     if number == 0 or number < -1:
         raise _sentence(f"Must be at least 1, or -1 for ever, but is {describe(number)}.")
     return number
+
+
+def longer_than_nothing(seconds: float) -> float:
+    """The check of a time that must pass."""
+    if seconds <= 0:
+        raise _sentence("Must be longer than 0.seconds, or Inf for never.")
+    return seconds
 
 
 def _sentence(text: str) -> PydanticCustomError:
@@ -94,13 +113,13 @@ Arguments = Annotated[
     dict[str, Any],
     Field(title="Arguments", description="Free values that the stream logic can read by name."),
 ]
-ErrorRules = Annotated[
-    list[str],
-    Field(
-        title="Error rules",
-        description="What to do on errors, first match wins, such as `.*Timeout.*:WARN => retry(delay = 10.seconds)`.",
-    ),
-]
+_RULES = Field(
+    title="Error rules",
+    description="What to do on errors, first match wins, such as `.*Timeout.*:WARN => retry(delay = 10.seconds)`.",
+)
+ErrorRules = Annotated[list[Annotated[str, AfterValidator(_rule_with(EVERY_ACTION))]], _RULES]
+PartRules = Annotated[list[Annotated[str, AfterValidator(_rule_with(PART_ACTIONS))]], _RULES]
+"""Error rules of a source or a sink, which has nothing to restart but the whole stream."""
 Template = Annotated[
     str | None,
     Field(

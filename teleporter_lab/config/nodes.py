@@ -25,6 +25,7 @@ from teleporter_lab.config.fields import (
     GroupKey,
     Id,
     InstanceKey,
+    PartRules,
     Port,
     Roller,
     SinkKey,
@@ -34,6 +35,7 @@ from teleporter_lab.config.fields import (
     Template,
     Whole,
     at_least_one_or_for_ever,
+    longer_than_nothing,
 )
 from teleporter_lab.config.key import Key, Table
 from teleporter_lab.config.problems import explain
@@ -175,19 +177,21 @@ class AckConfig(Block):
         title="Commit interval",
         description="How often the position is committed, such as 1.seconds.",
     )
-    max_age: Duration = Field(
+    max_age: Annotated[Duration, AfterValidator(longer_than_nothing)] = Field(
         default=parse_duration("1.minutes"),
         title="Maximal age",
-        description="After this time without confirmation a record is sent again.",
+        description="After this time without confirmation a record is sent again; Inf: never.",
     )
     max_deliveries: Annotated[Whole, AfterValidator(at_least_one_or_for_ever)] = Field(
         default=-1, title="Maximal deliveries", description="How often a record is delivered at most; -1: without end."
     )
-    batch_coordinate_commit_num: Whole | None = Field(
+    batch_coordinate_commit_num: Annotated[int, Field(ge=1), IS_NUMBER] | None = Field(
         default=None,
         title="Commit every n records",
-        description="Of the ancestor: kept and without effect; commitInterval says when positions are committed.",
-        json_schema_extra={"deprecated": True},
+        description=(
+            "The position is committed at once when so many confirmed records wait for it; otherwise when more than "
+            "half of the cache size do, and in any case after the commit interval."
+        ),
     )
 
 
@@ -205,7 +209,7 @@ class SourceNode(Node):
     )
     roller: Roller = Field(default_factory=dict)
     client: Client = Field(default_factory=dict)
-    error_rules: ErrorRules = Field(default_factory=list)
+    error_rules: PartRules = Field(default_factory=list)
     extra_keys: ExtraKeys = Field(default_factory=dict)
     arguments: Arguments = Field(default_factory=dict)
 
@@ -226,7 +230,7 @@ class SinkNode(Node):
         title="Dead letters",
         description="Key of a sink that takes the records refused here; empty: kept for you.",
     )
-    error_rules: ErrorRules = Field(default_factory=list)
+    error_rules: PartRules = Field(default_factory=list)
     extra_keys: ExtraKeys = Field(default_factory=dict)
     arguments: Arguments = Field(default_factory=dict)
 

@@ -1,19 +1,21 @@
 """What a stream logic is given: sources and sinks by the names they have in the config, arguments, variables.
 
-Owns the calls a user writes (`s.source`, `s.sink`). Refuses to open anything: it hands out blueprints.
+Owns the calls a user writes (`s.source`, `s.sink`, `s.rules`). Refuses to open anything: it hands out blueprints.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from teleporter_lab.errors import LogicError
+from teleporter_lab.config.rules import PART_ACTIONS, Rules
+from teleporter_lab.errors import InvalidInput, LogicError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from teleporter_lab.config.key import Key
     from teleporter_lab.engine.graph import Sink, Source
+    from teleporter_lab.engine.supervision import Supervisor
 
 F = TypeVar("F")
 
@@ -27,6 +29,7 @@ class StreamContext:
         arguments: Mapping[str, Any],
         sources: Mapping[str, Callable[[bool], Source[Any]]],
         sinks: Mapping[str, Callable[[], Sink[Any, None]]],
+        ruled: Callable[[Rules], Supervisor],
     ) -> None:
         self.key = key
         """The stream's key."""
@@ -34,6 +37,7 @@ class StreamContext:
         """`arguments` of the task, overlaid by those of the stream; references resolved."""
         self._sources = sources
         self._sinks = sinks
+        self._ruled = ruled
         self.used: list[str] = []
         """Names of the sources the logic asked for, in order."""
 
@@ -53,6 +57,17 @@ class StreamContext:
     def sink(self, name: str) -> Sink[Any, None]:
         """What the config at `/sink/<this stream>/<name>` describes. Raises LogicError for a name that is not there."""
         return self._named("sink", name, self._sinks)()
+
+    def rules(self, *rules: str) -> Supervisor:
+        """Error rules for one flow: `flow.with_attributes(supervisor=s.rules("KeyError => resume"))`.
+
+        They may say reload, retry, resume, deadLetter and stop; what none of them matches goes to the rules of the
+        stream. Raises LogicError for a rule that is wrong, with what was expected and where.
+        """
+        try:
+            return self._ruled(Rules.parse(rules, PART_ACTIONS))
+        except InvalidInput as error:
+            raise LogicError(f"s.rules of {self.key}: {error.message}") from error
 
     def _named(self, kind: str, name: str, among: Mapping[str, F]) -> F:
         if name not in among:

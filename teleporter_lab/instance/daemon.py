@@ -7,6 +7,7 @@ have read, commit and close. Refuses a second instance of the same key on this m
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -59,11 +60,23 @@ class Options:
         return daemon_name(self.key)
 
 
+def collect_rarely() -> None:
+    """Lets the garbage collector look for cycles less often: records come and go by the thousand, and are none.
+
+    With Python's own threshold of 700 it takes a fifth of the time of a stream of rows. What is there now, which is
+    mostly code, is never looked at again.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+
+
 async def run(options: Options, log: Path, logs: LogKeeper) -> None:
     """Be this instance until SIGTERM, SIGINT or `POST /shutdown`; then drain and return.
 
     Raises AlreadyRunning, PortInUse, DaemonError. A broker that is not there yet is waited for.
     """
+    collect_rarely()
     stopping = asyncio.Event()
     token = new_token()
     hello = Hello(PROTOCOL_VERSION, options.token, options.key, os.getpid(), socket.gethostname(), __version__)

@@ -10,7 +10,7 @@ import asyncio
 import json
 import logging
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -72,6 +72,8 @@ class StreamDocuments:
     """By key as text."""
     keys: frozenset[str]
     """Every key that was read: a change of one of them concerns this stream."""
+    letter_sinks: Mapping[str, tuple[Key, SinkNode]] = field(default_factory=dict[str, "tuple[Key, SinkNode]"])
+    """Where sinks send their dead letters, and where those sinks send theirs; by key as text."""
 
     @property
     def template(self) -> str:
@@ -134,14 +136,18 @@ class DocumentReader:
         stream = await self._node(key, raw, self._extra_keys(raw_task))
         extra = {**self._extra_keys(raw_task), **self._extra_keys(raw)}
         task = await self._node(key.task, raw_task, {}) if raw_task is not None else None
+        source_nodes = {k: await self._node(k, value, extra) for k, value in sources.items()}
+        sink_nodes = {k: await self._node(k, value, extra) for k, value in sinks.items()}
+        letters = await self._letter_sinks(sink_nodes, sinks)
         documents = StreamDocuments(
             key,
             cast("StreamNode", stream),
             cast("TaskNode | None", task),
-            cast("Any", {k.name: (k, await self._node(k, value, extra)) for k, value in sources.items()}),
-            cast("Any", {k.name: (k, await self._node(k, value, extra)) for k, value in sinks.items()}),
+            cast("Any", {k.name: (k, node) for k, node in source_nodes.items()}),
+            cast("Any", {k.name: (k, node) for k, node in sink_nodes.items()}),
             await self._addresses([*sources.items(), *sinks.items()]),
             frozenset(self._keys),
+            cast("Any", letters),
         )
         if self._problems:
             raise InvalidConfig(f"The config of {key} has mistakes.", tuple(self._problems))
@@ -150,6 +156,33 @@ class DocumentReader:
     def _extra_keys(self, raw: Any) -> dict[str, str]:
         named = fields_of(fields_of(raw).get("extraKeys"))
         return {name: key for name, key in named.items() if isinstance(key, str)}
+
+    async def _letter_sinks(self, nodes: dict[Key, Node | None], raw: dict[Key, Any]) -> dict[str, tuple[Key, Node]]:
+        """The sinks that take dead letters of `nodes`, and of each other. Those of other streams are added to `raw`."""
+        found: dict[str, tuple[Key, Node]] = {}
+        asking = list(nodes.items())
+        while asking:
+            of, node = asking.pop()
+            named = getattr(node, "dead_letter", None)
+            if named is None or named in found:
+                continue
+            to = Key.parse(named)
+            if to not in nodes:
+                raw[to] = await read_one(self._link, named)
+                if raw[to] is None:
+                    self._problems.append(Problem(f"{of}: deadLetter", f"There is no sink at {named}; save one."))
+                    continue
+                nodes[to] = await self._node(to, raw[to], await self._extra_keys_above(to))
+            onward = nodes[to]
+            if onward is not None:
+                found[named] = (to, onward)
+                asking.append((to, onward))
+        return found
+
+    async def _extra_keys_above(self, end: Key) -> dict[str, str]:
+        """Those that the stream and the task of a source or sink give it."""
+        given = [await read_one(self._link, str(key)) for key in (end.task, end.stream)]
+        return {name: key for raw in given for name, key in self._extra_keys(raw).items()}
 
     async def _addresses(self, ends: list[tuple[Key, Any]]) -> dict[str, AddressNode]:
         addresses: dict[str, AddressNode] = {}

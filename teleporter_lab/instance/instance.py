@@ -37,6 +37,7 @@ from teleporter_lab.rpc.messages import (
     LogLines,
     LogTail,
     Message,
+    Redrive,
     StreamCommand,
     TaskState,
 )
@@ -87,6 +88,7 @@ class Instance:
             ConfigChangeNotify: self._refresh,
             StreamCommand: self._command,
             LogTail: self._log_tail,
+            Redrive: self._redrive,
         }
 
     @property
@@ -224,14 +226,17 @@ class Instance:
             raise error
 
     async def _command(self, message: StreamCommand) -> Message:
-        key = Key.parse(message.key)
-        runner = self._runners.get(key)
-        if runner is None:
-            raise NotFound(f"{key} does not run on {self.key}; refresh it, or look at its partition.")
+        runner = self._runner(message.key)
         if message.delay > 0:
-            self._work.start(self._later(runner, message), f"{message.action} of {key}")
+            self._work.start(self._later(runner, message), f"{message.action} of {runner.key}")
             return Done()
         return await self._do(runner, message.action)
+
+    def _runner(self, text: str) -> StreamRunner:
+        key = Key.parse(text)
+        if key not in self._runners:
+            raise NotFound(f"{key} does not run on {self.key}; refresh it, or look at its partition.")
+        return self._runners[key]
 
     async def _later(self, runner: StreamRunner, message: StreamCommand) -> None:
         await self._runtime.clock.sleep(message.delay)
@@ -247,6 +252,9 @@ class Instance:
         else:
             await self._drop(runner, "REMOVE")
         return Done()
+
+    async def _redrive(self, message: Redrive) -> Message:
+        return await self._runner(message.key).redrive(message.letters)
 
     async def _log_tail(self, message: LogTail) -> Message:
         loop = asyncio.get_running_loop()  # lines come from any thread

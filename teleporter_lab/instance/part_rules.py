@@ -1,62 +1,54 @@
-"""The error rules of a source or a sink, as the engine's supervision asks for them.
+"""The error rules of a source, a sink or one flow, as the engine's supervision asks for them.
 
-Owns the translation from rules to decisions, and the count of what they have matched. A source's rules decide about
-opening and reading, a sink's about opening and writing. Refuses to wait and to act (the engine does), and to decide
-about the functions of a stream: those fail the stream, whose own rules start it again.
+Owns the translation from rules to decisions. A source's rules decide about opening and reading, a sink's about opening
+and writing, a flow's about its functions. What none of them matches goes to the rules of the stream. Refuses to wait
+and to act (the engine does).
 """
 
 from __future__ import annotations
 
-import logging
-from collections import Counter
 from random import random
 from typing import TYPE_CHECKING, Final
 
 from teleporter_lab.engine.supervision import Action, Decision
 from teleporter_lab.errors import InvalidPattern
+from teleporter_lab.instance.rule_list import RuleList
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Callable
 
-    from teleporter_lab.config.rules import Rule, Rules
+    from teleporter_lab.config.rules import Rules
     from teleporter_lab.engine.supervision import Failure
+    from teleporter_lab.instance.stream_rules import StreamRules
 
-log = logging.getLogger(__name__)
-
-LEVELS: Final = {"DEBUG": logging.DEBUG, "INFO": logging.INFO, "WARN": logging.WARNING, "ERROR": logging.ERROR}
 STOP: Final = Decision(Action.STOP)
 
 
 class PartRules:
-    """Decides by the first rule that matches; without one the stream stops. `part` is the key of the source or sink."""
+    """Decides by the first rule that matches; without one the stream's rules do. `part` is the key of what has them."""
 
-    def __init__(self, part: str, rules: Rules, chance: Callable[[], float] = random) -> None:
-        self._part = part
-        self._rules = rules
+    def __init__(
+        self, part: str, rules: Rules, stream: StreamRules | None = None, chance: Callable[[], float] = random
+    ) -> None:
+        self._list = RuleList(part, rules, None if stream is None else stream.matched)
+        self._stream = stream
         self._chance = chance
-        self.matched: Counter[str] = Counter()
-        """How many failures a rule of each level has matched."""
-        self._told: Counter[Rule] = Counter()
+
+    @property
+    def matched(self) -> Counter[str]:
+        """How many failures a rule of each level has matched, here and everywhere in the stream."""
+        return self._list.matched
 
     def decide(self, failure: Failure) -> Decision:
+        error = failure.error
         try:
-            rule = self._rules.match(failure.error)
+            rule = self._list.first(error)
         except InvalidPattern as slow:
-            log.error("%s: no rule was asked: %s", self._part, slow.message)
+            error.add_note(slow.message)
             return STOP
         if rule is None:
-            return STOP
+            return STOP if self._stream is None else self._stream.decide(failure)
         action, delay = rule.attempt(failure.tries, self._chance())
-        self.matched[rule.level] += 1
-        self._tell(rule, failure, action)
+        self._list.met(rule, error, action)
         return Decision(Action(action), delay)
-
-    def _tell(self, rule: Rule, failure: Failure, action: str) -> None:
-        """The 1st, 2nd, 4th, 8th … time, as a rule may match every record."""
-        self._told[rule] += 1
-        times = self._told[rule]
-        if times & (times - 1) == 0:
-            log.log(
-                LEVELS[rule.level], "%s: %s (%s), %d times by now: %s",
-                self._part, failure.error, type(failure.error).__name__, times, action,
-            )  # fmt: skip

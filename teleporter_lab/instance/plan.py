@@ -9,9 +9,11 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from teleporter_lab.config.rules import PART_ACTIONS, STREAM_ACTIONS, Rules
-from teleporter_lab.errors import InvalidConfig, InvalidInput, Problem
+from teleporter_lab.config.nodes import SinkNode
+from teleporter_lab.config.rules import EVERY_ACTION, PART_ACTIONS, Rules
+from teleporter_lab.errors import InvalidConfig
 from teleporter_lab.instance.documents import DocumentReader, StreamDocuments
+from teleporter_lab.instance.letter_sinks import circles
 from teleporter_lab.instance.logic import Logic, LogicCompiler, content_hash
 from teleporter_lab.rpc.messages import LinkAddress, LinkVariable
 
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from teleporter_lab.config.key import Key
-    from teleporter_lab.config.rules import Action
     from teleporter_lab.connectors.base import Registry
     from teleporter_lab.engine.run import Runtime
     from teleporter_lab.instance.addresses import Addresses
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
 
 
 log = logging.getLogger(__name__)
-
-PARTS = ("roller", "deadLetter")
-"""Fields of sources and sinks that are not carried out yet."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,7 @@ class Plan:
     hash: str
     """The content hash of the template."""
     rules: Rules
-    """What to do when the stream fails."""
+    """What to do when the stream fails, or one of its functions, or a source or sink whose rules say nothing."""
     parts: Mapping[Key, Rules]
     """What to do when one of its sources or sinks does."""
 
@@ -73,8 +71,8 @@ async def prepare(services: Services, key: Key) -> Plan:
     """
     documents = await DocumentReader(services.link, services.registry).read(key)
     rules, parts = _rules(documents)
-    for sentence in not_carried_out(documents):
-        log.warning("%s", sentence)
+    if documents.stream.cron:
+        log.warning("%s: cron is kept, but this version does not carry it out.", documents.key)
     source = documents.template
     logic = await services.runtime.threads.submit(services.compiler.load, source, str(key))
     for used in documents.keys:
@@ -85,28 +83,14 @@ async def prepare(services: Services, key: Key) -> Plan:
     return Plan(documents, logic, content_hash(source), rules, parts)
 
 
-def not_carried_out(documents: StreamDocuments) -> list[str]:
-    """A sentence for each field that is set and that this version keeps without acting on it: never in silence."""
-    ends = [*documents.sources.values(), *documents.sinks.values()]
-    found = [(documents.key, "cron")] if documents.stream.cron else []
-    found += [(key, field) for key, node in ends for field in PARTS if node.document().get(field)]
-    return [f"{key}: {field} is kept, but this version does not carry it out." for key, field in found]
-
-
 def _rules(documents: StreamDocuments) -> tuple[Rules, dict[Key, Rules]]:
-    """The rules of the stream, and of each of its sources and sinks. Raises InvalidConfig with all mistakes."""
-    ends = dict([*documents.sources.values(), *documents.sinks.values()])
-    problems: list[Problem] = []
+    """The rules of the stream, and of each of its sources and sinks, which were checked when they were read.
 
-    def parsed(key: Key, texts: list[str], allowed: tuple[Action, ...]) -> Rules:
-        try:
-            return Rules.parse(texts, allowed)
-        except InvalidInput as error:
-            problems.append(Problem(f"{key}: errorRules", error.message))
-            return Rules()
-
-    rules = parsed(documents.key, documents.stream.error_rules, STREAM_ACTIONS)
-    parts = {key: parsed(key, node.error_rules, PART_ACTIONS) for key, node in ends.items()}
+    Raises InvalidConfig where the dead letters of a sink would come back to it.
+    """
+    ends = dict([*documents.sources.values(), *documents.sinks.values(), *documents.letter_sinks.values()])
+    problems = circles({str(key): (key, node) for key, node in ends.items() if isinstance(node, SinkNode)})
     if problems:
         raise InvalidConfig(f"The config of {documents.key} has mistakes.", tuple(problems))
-    return rules, parts
+    parts = {key: Rules.parse(node.error_rules, PART_ACTIONS) for key, node in ends.items()}
+    return Rules.parse(documents.stream.error_rules, EVERY_ACTION), parts

@@ -1,8 +1,8 @@
-"""Where the sources of a stream are: read at the start, committed while it runs.
+"""Where the sources of a stream are: read at the start, changed by each commit.
 
-Owns the record under `/position/…` and the commit loop. A commit is a compare-and-set against the record this run last
-knew, and carries the epoch of its assignment: whoever was overtaken is refused. Only the gap-free confirmed prefix of
-the window is committed, together with the ledger of exactly those records, so that it survives a kill.
+Owns the record under `/position/…`. A commit is a compare-and-set against the record this run last knew, and carries
+the epoch of its assignment: whoever was overtaken is refused. Position and ledger are one record, so that the counts
+survive a kill. Refuses to say when to commit (`committer` does).
 """
 
 from __future__ import annotations
@@ -10,31 +10,21 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from teleporter_lab.engine.ack import Ledger
 from teleporter_lab.errors import Conflict, ConnectorError, NotFound
-from teleporter_lab.instance.link import AWAY
 from teleporter_lab.rpc.messages import KeyValue, KVGet, PositionCommit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from teleporter_lab.config.key import Key
-    from teleporter_lab.engine.ack import AckWindow
-    from teleporter_lab.engine.clock import Clock
     from teleporter_lab.engine.endpoints import Position
     from teleporter_lab.instance.link import Link
 
 log = logging.getLogger(__name__)
-
-RETRY_SECONDS = 0.5
-"""Pause before the last commit of a run is tried again while the broker is away."""
-
-REMEMBERED = 100
-"""Commits without an answer that are remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +34,10 @@ class Committed:
     position: Position | None
     ledger: Ledger
     text: str | None
+    set_by: str | None = None
+    """The id of the change by a person that it goes on from; every later commit carries it on."""
+    fresh: bool = False
+    """Whether nothing was committed since that change."""
 
 
 def position_key(source: Key) -> str:
@@ -58,11 +52,25 @@ def parse_record(text: str, key: str) -> Committed:
         counts = cast("dict[str, int]", record.get("ledger") or {})
         known = Ledger().as_dict()
         ledger = Ledger(**{name: _whole(count) for name, count in counts.items() if name in known})
-        return Committed(record["position"], ledger, text)
+        return Committed(record["position"], ledger, text, _text(record.get("set")), "by" in record)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ConnectorError(
             f'What is kept under {key} is no position: write {{"position": …}} there, or delete it.'
         ) from error
+
+
+def parse_note(text: str, key: str) -> Committed | None:
+    """What a note says of the source whose position is under `key`; None where it is no note, or of another source."""
+    try:
+        note = cast("dict[str, Any]", json.loads(text))
+        return parse_record(text, key) if note["key"] == key else None
+    except (ValueError, KeyError, TypeError, IndexError, RecursionError, ConnectorError) as error:
+        log.info("What is kept beside a position is no note of ours: %r", error)
+        return None
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def _whole(count: object) -> int:
@@ -85,85 +93,56 @@ async def _kept(link: Link, key: str) -> str | None:
         return None
 
 
-class Committer:
-    """Commits the progress of one window. Not for use by two tasks at once."""
+class PositionRecord:
+    """The record of one source, for the one run that may change it. Not for use by two tasks at once."""
 
-    def __init__(self, link: Link, source: Key, window: AckWindow, base: Committed, epoch: Callable[[], int]) -> None:
-        self.window = window
+    def __init__(self, link: Link, source: Key, base: Committed, epoch: Callable[[], int]) -> None:
         self._link = link
         self._key = position_key(source)
-        self._base = base.ledger
         self._text = base.text
+        self._marker = {} if base.set_by is None else {"set": base.set_by}
         self._epoch = epoch
-        self._count = 0
-        self._unanswered: deque[str] = deque(maxlen=REMEMBERED)
-        self.commits = 0
-        """Commits of this run that went through."""
+        self._unanswered: str | None = None
+        """Sent, and maybe kept."""
 
-    def ledger(self) -> Ledger:
-        """Everything read so far, this run and the committed part of earlier ones."""
-        whole = self._base.copy()
-        whole.add(self.window.ledger())
-        return whole
+    def text(self, position: Position, ledger: Ledger) -> str:
+        """What is to be kept, as JSON."""
+        return self._json({"ledger": ledger.as_dict(), "position": position})
 
-    async def commit(self) -> bool:
-        """Commits what is new; whether there was anything. Raises Conflict when another one has committed."""
-        progress = self.window.progress
-        if progress is None or progress.count == self._count:
-            return False
-        ledger = self._base.copy()
-        ledger.add(progress.ledger)
-        count = progress.count
-        update = json.dumps(
-            {"at": time.time(), "epoch": self._epoch(), "ledger": ledger.as_dict(), "position": progress.position},
-            separators=(",", ":"),
-            sort_keys=True,
-        )
-        try:
-            await self._send(update)
-        except Conflict:
-            if not await self._has_arrived():
-                raise
-            await self._send(update)
-        self._text = update
-        self._count = count
-        self._unanswered.clear()
-        self.commits += 1
-        return True
+    def note(self, ledger: Ledger) -> str:
+        """The same for a system that keeps the position itself, perhaps of several sources: with the key instead of it.
+
+        So it is short, however many parts a position has.
+        """
+        return self._json({"ledger": ledger.as_dict(), "position": None, "key": self._key})
+
+    def _json(self, record: dict[str, Any]) -> str:
+        whole = record | self._marker | {"at": time.time(), "epoch": self._epoch()}
+        return json.dumps(whole, separators=(",", ":"), sort_keys=True)
+
+    async def commit(self, update: str) -> None:
+        """Puts `update` in the place of what this run knows to be kept. Raises Conflict when something else is.
+
+        One before it that had no answer is sent once more first: so there is only one of which nobody knows whether it
+        has arrived, however long the broker is away.
+        """
+        if self._unanswered is not None:
+            await self._send(self._unanswered)
+        await self._send(update)
 
     async def _send(self, update: str) -> None:
-        self._unanswered.append(update)
+        self._unanswered = update
         try:
             await self._link.request(PositionCommit(self._key, self._text, update, self._epoch()))
         except Conflict:
-            self._unanswered.pop()
-            raise
+            if not await self._has_arrived(update):
+                raise
+        self._text, self._unanswered = update, None
 
-    async def _has_arrived(self) -> bool:
-        """Whether what is kept now is a commit of our own, whose answer was lost or not waited for."""
+    async def _has_arrived(self, update: str) -> bool:
+        """Whether what is kept now is this, sent before by ourselves."""
         text = await _kept(self._link, self._key)
-        kept = None if text is None else json.loads(text)
-        if kept is None or all(json.loads(sent) != kept for sent in self._unanswered):
+        try:
+            return text is not None and json.loads(text) == json.loads(update)
+        except ValueError:
             return False
-        self._text = text
-        return True
-
-    async def finish(self, clock: Clock) -> None:
-        """Commits what is left, however long the broker is away: a source that has ended is not read again for that."""
-        while True:
-            try:
-                await self.commit()
-            except AWAY as error:
-                log.warning("%s: the end is not committed yet: %s", self._key, error)
-                await clock.sleep(RETRY_SECONDS)
-            else:
-                return
-
-    async def keep_committing(self, clock: Clock, interval: float) -> None:
-        """Commits each `interval` seconds. A broker that does not answer only delays: the next round tries again."""
-        while True:
-            await clock.sleep(interval)
-            try:
-                await self.commit()
-            except AWAY as error:
-                log.warning("%s: not committed, will try again: %s", self._key, error)

@@ -8,31 +8,36 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import time
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from teleporter_lab.engine.ack import Ledger
-from teleporter_lab.errors import InvalidPattern, TeleporterError
+from teleporter_lab.errors import TeleporterError
 from teleporter_lab.instance.link import AWAY
 from teleporter_lab.instance.plan import Plan, Services, prepare
+from teleporter_lab.instance.redrive import Redriving
 from teleporter_lab.instance.running import Running
+from teleporter_lab.instance.stream_rules import StreamRules
 from teleporter_lab.rpc.messages import StreamState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from teleporter_lab.config.key import Key
+    from teleporter_lab.rpc.messages import Redriven
 
 log = logging.getLogger(__name__)
-
-LEVELS = {"DEBUG": logging.DEBUG, "INFO": logging.INFO, "WARN": logging.WARNING, "ERROR": logging.ERROR}
 
 SHOWN = 4000
 """Characters of an error that its status shows."""
 
 RETRY_SECONDS = 1.0
 """Pause before a stream is tried again whose broker was lost."""
+
+STUCK_SECONDS = 1.0
+"""After a hard stop, until the status says what is waited for."""
+STUCK = "Is stopped, and waits for a call of its source or sink that cannot be broken off."
 
 
 class StreamRunner:
@@ -58,6 +63,10 @@ class StreamRunner:
         self._running: Running | None = None
         self._plan: Plan | None = None
         self._ledger = Ledger()
+        self._alarms = 0
+        """Of the runs before this one."""
+        self.matched: Counter[str] = Counter()
+        """How many failures its error rules have matched by now, by level: its own and those of sources and sinks."""
         self._measured = (self._services.runtime.clock.now(), 0, 0.0)
 
     async def start(self) -> None:
@@ -68,6 +77,14 @@ class StreamRunner:
         async with self._commands:
             if self._task is None and not self._dropped:
                 self._launch(await self._prepare(failing=True))
+
+    async def redrive(self, letters: Sequence[tuple[str, str]]) -> Redriven:
+        """Sends dead letters (id, JSON) through the stream again, beside it and with what it runs by.
+
+        When it does not run, with what the config says now; raises why that cannot run.
+        """
+        plan = self._plan if self._plan is not None and self.alive else await prepare(self._services, self.key)
+        return await Redriving(plan, self._services, self.matched).letters(letters)
 
     async def stop(self, status: str = "STOPPED") -> None:
         """Drains, at most for the drain time, then stops hard. Returns when the stream has stopped."""
@@ -110,20 +127,19 @@ class StreamRunner:
         return plan
 
     def _launch(self, plan: Plan) -> None:
+        rules = StreamRules(str(self.key), plan.rules, self.matched)
         self._plan = plan
-        self._running = Running(plan, self._services, lambda: self.epoch)
-        self._task = asyncio.create_task(self._work(plan, self._running), name=str(self.key))
+        self._running = Running(plan, self._services, lambda: self.epoch, rules)
+        self._task = asyncio.create_task(self._work(plan, self._running, rules), name=str(self.key))
         self._set("RUNNING")
 
-    async def _work(self, plan: Plan, running: Running) -> None:
+    async def _work(self, plan: Plan, running: Running, rules: StreamRules) -> None:
         """Runs the stream to its end; after a failure again, when its rules or a lost broker say so."""
-        tries = 0
         while True:
             try:
                 await running.run()
             except Exception as error:
-                tries = 1 if running.advanced else tries + 1
-                delay = self._restart_after(plan, error, tries)
+                tries, delay = rules.tries, self._restart_after(rules, error)
                 if delay is None:
                     self._ended("FAILURE", error)
                     log.error("%s failed.", self.key, exc_info=error)
@@ -134,28 +150,20 @@ class StreamRunner:
                 if running.stopping:
                     return
                 self._restarts += 1
-                self._running = running = Running(plan, self._services, lambda: self.epoch)
+                self._alarms += running.alarms
+                self._running = running = Running(plan, self._services, lambda: self.epoch, rules)
                 self._set("RUNNING")
             else:
                 if not running.stopping:  # one that was told to end is not complete; who told it sets the status
                     self._ended("COMPLETE")
                 return
 
-    def _restart_after(self, plan: Plan, error: Exception, tries: int) -> float | None:
+    def _restart_after(self, rules: StreamRules, error: Exception) -> float | None:
         """Seconds to wait before the stream starts again; None when it stays down."""
         if isinstance(error, AWAY):
             log.warning("%s waits for the broker: %s", self.key, error.message)
             return RETRY_SECONDS
-        try:
-            rule = plan.rules.match(error)
-        except InvalidPattern as slow:
-            log.error("%s: an error rule cannot be used: %s", self.key, slow.message)
-            return None
-        if rule is None:
-            return None
-        action, delay = rule.attempt(tries, random.random())
-        log.log(LEVELS[rule.level], "%s: rule %r says %s: %s", self.key, rule.pattern, action, describe(error))
-        return None if action == "stop" else delay
+        return rules.failed(error)
 
     async def _pause(self, running: Running, delay: float) -> None:
         """Waits `delay` seconds, or until the stream is told to stop."""
@@ -164,9 +172,9 @@ class StreamRunner:
         stopped.cancel()
 
     def _ended(self, status: str, error: Exception | None = None) -> None:
-        self._ledger = self.ledger()
+        if self._running is not None:
+            self._put_down(self._running)
         self._task = None
-        self._running = None
         self._set(status, "" if error is None else describe(error))
 
     async def _halt(self) -> None:
@@ -177,10 +185,15 @@ class StreamRunner:
         done, _ = await asyncio.wait((task,), timeout=self._drain)
         if not done:
             log.warning("%s did not drain within %g s; stopped hard.", self.key, self._drain)
-            task.cancel()
-            await asyncio.wait((task,))
-        self._ledger = running.ledger()
+            await _broken_off(task, lambda: self._set(self._status, STUCK))
+        if self._running is running:
+            self._put_down(running)
         self._task = None
+
+    def _put_down(self, running: Running) -> None:
+        """A run is over, and what it counted is kept."""
+        self._ledger = running.ledger()
+        self._alarms += running.alarms
         self._running = None
 
     def _set(self, status: str, error: str = "") -> None:
@@ -207,8 +220,9 @@ class StreamRunner:
         now = self._services.runtime.clock.now()
         at, read, rate = self._measured
         if now - at >= 0.5:
-            rate = max(0.0, (ledger.read - read) / (now - at))
-            self._measured = (now, ledger.read, rate)
+            by_now = 0 if self._running is None else self._running.read()
+            rate = max(0.0, (by_now - read) / (now - at))
+            self._measured = (now, by_now, rate)
         counts = {**ledger.as_dict(), "in_flight": ledger.in_flight}
         return StreamState(
             str(self.key),
@@ -219,7 +233,22 @@ class StreamRunner:
             self._error,
             counts,
             round(rate if self.alive else 0.0, 1),
+            dict(self.matched),
+            self._alarms + (0 if self._running is None else self._running.alarms),
+            {} if self._running is None else self._running.acks(),
         )
+
+
+async def _broken_off(task: asyncio.Task[None], tell: Callable[[], None]) -> None:
+    """Cancels `task` and returns when it is over; calls `tell` where that takes long.
+
+    A thread cannot be broken off. It is waited for, as a second writer beside it would break what is promised.
+    """
+    task.cancel()
+    done, _ = await asyncio.wait((task,), timeout=STUCK_SECONDS)
+    if not done:
+        tell()
+        await asyncio.wait((task,))
 
 
 def describe(error: BaseException) -> str:

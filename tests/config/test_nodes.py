@@ -123,6 +123,19 @@ def test_for_ever() -> None:
     assert group.instance_offline_re_balance_time == math.inf
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "sentence"),
+    [
+        ("maxAge", 0, "ack.maxAge: Must be longer than 0.seconds, or Inf for never."),
+        ("maxAge", "0.seconds", "ack.maxAge: Must be longer than 0.seconds, or Inf for never."),
+        ("batchCoordinateCommitNum", 0, "ack.batchCoordinateCommitNum: Must be at least 1, but is the number 0."),
+        ("batchCoordinateCommitNum", -3, "ack.batchCoordinateCommitNum: Must be at least 1, but is the number -3."),
+    ],
+)
+def test_acks_that_cannot_be(field: str, value: object, sentence: str) -> None:
+    assert problems(SOURCE, {"category": "kafka", "ack": {field: value}}, with_blocks=False) == [sentence]
+
+
 def test_every_mistake_comes_back_at_once() -> None:
     value = {
         "categry": "kafka",
@@ -143,6 +156,7 @@ def test_every_mistake_comes_back_at_once() -> None:
         "ack.maxAge",
         "ack.maxDeliveries",
         "errorRules[0]",
+        "errorRules[1]",
         "extraKeys.v",
         "client",
         "arguments.a[0]",
@@ -156,6 +170,8 @@ def test_every_mistake_comes_back_at_once() -> None:
         (Table.STREAM, {"status": "NORML"}, "status: Must be one of 'NORMAL', 'STOPPED', 'RUNNING'"),
         (Table.STREAM, {"cron": 5}, "cron: Must be text, but is the number 5."),
         (Table.STREAM, {"errorRules": "x"}, "errorRules: Must be a list, but is the text 'x'."),
+        (Table.STREAM, {"errorRules": ["X => stop", "X -> stop"]}, "errorRules[1]: The rule 'X -> stop' is wrong at"),
+        (Table.SINK, {"category": "file", "errorRules": ["X => restart"]}, "errorRules[0]: The rule 'X => restart' is"),
         (Table.STREAM, {"extra_keys": {}}, "extra_keys: There is no such field; did you mean 'extraKeys'?"),
         (Table.BROKER, {"port": "99999"}, "port: Must be at most 65535, but is the text '99999'."),
         (Table.BROKER, {"tcpPort": "x"}, "tcpPort: Must be a whole number, but is the text 'x'."),

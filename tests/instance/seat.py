@@ -52,6 +52,21 @@ def copy(s):
 """
 """Lets 50 rows pass, in chunks of ten at the most, and the others once the gate is there."""
 
+HELD = """
+import pathlib, time
+
+def held(row):
+    pathlib.Path(GATE + ".entered").touch()
+    while not pathlib.Path(GATE).exists():
+        time.sleep(0.005)
+    return row
+
+@stream_logic
+def copy(s):
+    return s.source("rows").map(held, blocking=True).to(s.sink("lines"))
+"""
+"""A stream whose thread cannot be broken off until the gate is there."""
+
 
 @dataclass
 class Seat:

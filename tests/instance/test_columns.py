@@ -108,7 +108,7 @@ async def test_a_connector_without_columns_says_which_have_them(bench: Bench) ->
     assert state.status == "FAILURE"
     assert state.error == (
         "A source of category generator gives no columns: leave out columnar=True, or read from one of csv, file, "
-        "parquet, sql."
+        "kafka, parquet, sql."
     )
 
 
@@ -133,6 +133,7 @@ async def test_the_broker_lists_who_has_columns(client: Client) -> None:
         "csv": ["source", "sink"],
         "file": ["source", "sink"],
         "generator": [],
+        "kafka": ["source", "sink"],
         "memory": [],
         "parquet": ["source", "sink"],
         "sql": ["source", "sink"],

@@ -9,15 +9,19 @@ import pytest
 from teleporter_lab.config.key import Key
 from teleporter_lab.engine.stages.sinks import to_list
 from teleporter_lab.engine.stages.sources import iterate
+from teleporter_lab.engine.supervision import Action, Decision, Failure
 from teleporter_lab.errors import ConnectorError, LogicError
 from teleporter_lab.instance.context import StreamContext
+from teleporter_lab.instance.part_rules import PartRules
 
 KEY = Key.parse("/stream/ns/task/s")
 
 
 def context(sources: tuple[str, ...] = (), sinks: tuple[str, ...] = ()) -> StreamContext:
     made: dict[str, Any] = {name: (lambda columnar, name=name: iterate([(name, columnar)])) for name in sources}
-    return StreamContext(KEY, {"size": 1}, made, dict.fromkeys(sinks, to_list))
+    return StreamContext(
+        KEY, {"size": 1}, made, dict.fromkeys(sinks, to_list), lambda rules: PartRules(str(KEY), rules)
+    )
 
 
 def test_it_gives_what_is_there() -> None:
@@ -57,7 +61,7 @@ def test_columns_are_asked_for_and_a_source_that_has_none_does_not_count_as_used
             raise ConnectorError("It has none.")
         return iterate([1])
 
-    s = StreamContext(KEY, {}, {"rows": make}, {})
+    s = StreamContext(KEY, {}, {"rows": make}, {}, lambda rules: PartRules(str(KEY), rules))
     with pytest.raises(ConnectorError, match="It has none"):
         s.source("rows", columnar=True)
     s.source("rows")
@@ -73,3 +77,22 @@ def test_an_unknown_source_does_not_count_as_used() -> None:
 
 def test_it_shows_its_names() -> None:
     assert repr(context(("b", "a"), ("z",))) == "StreamContext(/stream/ns/task/s, sources=['a', 'b'], sinks=['z'])"
+
+
+def test_rules_of_a_flow_are_a_supervisor() -> None:
+    rules = context().rules("KeyError => resume", "Value:WARN => retry(retries = 1, next = deadLetter)")
+    assert rules.decide(Failure(KeyError("x"), "map(f)", None, 1)) == Decision(Action.RESUME)
+    assert rules.decide(Failure(ValueError("x"), "map(f)", None, 2)) == Decision(Action.DEAD_LETTER)
+    assert rules.decide(Failure(OSError("x"), "map(f)", None, 1)) == Decision(Action.STOP)
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ("KeyError => restart", "character 13: there must be one of reload"),
+        ("KeyError", "character 9: there must be `=>`"),
+    ],
+)
+def test_a_wrong_rule_of_a_flow_says_what_would_be_right(rule: str, said: str) -> None:
+    with pytest.raises(LogicError, match=f"s.rules of {KEY}: The rule .* is wrong at {said}"):
+        context().rules(rule)

@@ -4,31 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from teleporter_lab.broker.daemon import Options, running
-from teleporter_lab.client import Client
 from teleporter_lab.config.key import Key
 from teleporter_lab.engine.ack import AckWindow, Ledger
 from teleporter_lab.errors import Conflict, ConnectorError, StoreError
-from teleporter_lab.instance.link import Link
-from teleporter_lab.instance.positions import Committer, load, parse_record, position_key
-from teleporter_lab.rpc.messages import Done, KVSave, PositionCommit, Welcome
-from teleporter_lab.rpc.peer import Listener
-from teleporter_lab.testing.clock import FakeClock
+from teleporter_lab.instance.committer import Committer
+from teleporter_lab.instance.positions import load, parse_record, position_key
+from teleporter_lab.rpc.messages import KVSave, PositionCommit
 from tests.instance.conftest import Desk
-from tests.instance.seat import Seat, hello, seat_at
+from tests.instance.seat import Seat, seat_at
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from teleporter_lab.broker.daemon import Running
-    from teleporter_lab.rpc.messages import Message
+    from teleporter_lab.client import Client
 
 SOURCE = Key.parse("/source/test/task/copy/rows")
 KEPT = position_key(SOURCE)
@@ -230,119 +224,38 @@ async def test_a_position_that_a_person_set_meanwhile_is_still_a_conflict(seat: 
     assert (await kept(client))["position"] == {"offset": 0}
 
 
-@asynccontextmanager
-async def link_to(handler: Callable[[Message], Awaitable[Message]]) -> AsyncIterator[Link]:
-    """A link to a listener that answers as `handler` says."""
+class Deaf:
+    """A link whose answers to commits are lost: of the first one that arrives, and, as its store is away, of more."""
 
-    async def authorize(_: object) -> Welcome:
-        return Welcome("/broker/test/b", "session", 30.0)
+    def __init__(self, link: Any, failures: int) -> None:
+        self._link = link
+        self.failures = failures
+        self.sent: set[str] = set()
 
-    async def accept(_: object) -> Callable[[Message], Awaitable[Message]]:
-        return handler
-
-    async def linked(_: object) -> None:
-        return
-
-    async with Listener("127.0.0.1", 0, authorize, accept) as listener:
-        link = Link([("127.0.0.1", listener.port)], hello("t"), handler, linked, FakeClock())
-        keeping = asyncio.create_task(link.run())
-        await link.wait_ready(5.0)
-        yield link
-        keeping.cancel()
-        await asyncio.wait([keeping])
-
-
-async def test_a_store_that_does_not_answer_only_delays() -> None:
-    failures = [StoreError("The database is away."), StoreError("The database is away.")]
-    committed: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-    asked = 0
-
-    async def answer(message: Message) -> Message:
-        nonlocal asked
-        assert isinstance(message, PositionCommit)
-        asked += 1
-        if failures:
-            raise failures.pop()
-        committed.put_nowait(json.loads(message.update))
-        return Done()
-
-    clock, window = FakeClock(), AckWindow(10)
-    async with link_to(answer) as link:
-        one = Committer(link, SOURCE, window, parse_record('{"position": null}', KEPT), lambda: 3)
-        keeping = asyncio.create_task(one.keep_committing(clock, 1.5))
-        read(window, 1, 1)
-        async with asyncio.timeout(5):
-            for tries in range(1, 4):
-                while len(clock.sleeps) < tries:
-                    await asyncio.sleep(0)
-                await clock.advance(1.5)
-            record = await committed.get()
-        assert (record["position"], record["epoch"]) == ({"offset": 1}, 3)
-        assert (asked, set(clock.sleeps)) == (3, {1.5})
-        keeping.cancel()
-        await asyncio.wait([keeping])
+    async def request(self, message: Any) -> Any:
+        if not isinstance(message, PositionCommit):
+            return await self._link.request(message)
+        first = not self.sent
+        self.sent.add(message.update)
+        if self.failures <= 0:
+            return await self._link.request(message)
+        self.failures -= 1
+        if first:
+            await self._link.request(message)
+        raise StoreError("The store is away.")
 
 
-async def test_the_last_commit_of_a_run_waits_for_the_store() -> None:
-    failures = [StoreError("The database is away.")] * 2
-    committed: list[str] = []
-
-    async def answer(message: Message) -> Message:
-        assert isinstance(message, PositionCommit)
-        if failures:
-            raise failures.pop()
-        committed.append(message.update)
-        return Done()
-
-    clock, window = FakeClock(), AckWindow(10)
-    async with link_to(answer) as link:
-        one = Committer(link, SOURCE, window, parse_record('{"position": null}', KEPT), lambda: 3)
-        read(window, 1, 1)
-        finishing = asyncio.create_task(one.finish(clock))
-        while not finishing.done():
-            await clock.advance(1.0)
-        await finishing
-        assert len(committed) == 1
-        assert not await one.commit()
-
-
-async def test_an_error_that_is_no_absence_ends_the_commit_loop() -> None:
-    async def answer(message: Message) -> Message:
-        raise Conflict("Another one has committed.")
-
-    clock, window = FakeClock(), AckWindow(10)
-    async with link_to(answer) as link:
-        one = Committer(link, SOURCE, window, parse_record('{"position": null}', KEPT), lambda: 3)
-        read(window, 1, 1)
-        keeping = asyncio.create_task(one.keep_committing(clock, 1.0))
-        while not keeping.done():
-            await clock.advance(1.0)
-        with pytest.raises(Conflict):
-            await keeping
-
-
-async def test_a_broker_that_was_away_gets_what_was_confirmed_meanwhile(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+async def test_a_commit_whose_answer_was_lost_is_no_conflict_however_often_it_was_tried_since(
+    seat: Seat, client: Client
 ) -> None:
-    monkeypatch.setenv("TELEPORTER_HOME", str(tmp_path / "home"))
-    options = Options(port=0, rpc_port=0, store=f"sqlite:{tmp_path / 'store.sqlite'}", drain=1.0)
-    clock, window = FakeClock(), AckWindow(10)
-    async with running(options) as broker, Client(broker.url, broker.token) as client:
-        ports = {"port": int(broker.url.rpartition(":")[2]), "rpc_port": int(broker.rpc.rpartition(":")[2])}
-        seat = await (entered := seat_at(broker)).__aenter__()
-        await Desk(client, tmp_path).prepare()
-        await client.refresh("/group/test/all")
-        one = await committer(seat, window)
-        keeping = asyncio.create_task(one.keep_committing(clock, 1.0))
-        read(window, 1, 1)
-        await clock.advance(1.0)
-    read(window, 1, 2)
-    await clock.advance(5.0)
-    async with running(replace(options, **ports)) as broker, Client(broker.url, broker.token) as client:
-        await seat.link.wait_ready(5.0)
-        async with asyncio.timeout(5):
-            while one.commits == 0 or (await kept(client))["position"] != {"offset": 2}:
-                await clock.advance(1.0)
-        keeping.cancel()
-        await asyncio.wait([keeping])
-        await entered.__aexit__(None, None, None)
+    link: Any = Deaf(seat.link, 1000)
+    window = AckWindow(10_000)
+    one = Committer(link, SOURCE, window, await load(seat.link, SOURCE), lambda: seat.epoch)
+    for at in range(1, 1001):
+        read(window, 1, at)
+        with pytest.raises(StoreError):
+            await one.commit()
+    assert len(link.sent) == 1, "nobody has to remember more than one"
+    read(window, 1, 1001)
+    assert await one.commit()
+    assert (await kept(client))["position"] == {"offset": 1001}

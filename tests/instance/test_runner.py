@@ -11,12 +11,13 @@ import pytest
 
 from teleporter_lab.config.key import Key
 from teleporter_lab.errors import ConnectorError, InvalidConfig, NotFound, Problem, TemplateError
+from teleporter_lab.instance import runner
 from teleporter_lab.instance.positions import load
 from teleporter_lab.instance.runner import SHOWN, StreamRunner, describe
 from teleporter_lab.rpc.messages import KVSave
 from teleporter_lab.testing.clock import FakeClock
 from tests.instance.conftest import STREAM, Desk
-from tests.instance.seat import COPY, GATED, Seat, seat_at
+from tests.instance.seat import COPY, GATED, HELD, Seat, seat_at
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -164,6 +165,25 @@ async def test_what_does_not_drain_is_stopped_hard_with_the_confirmed_prefix_com
     state = await bench.until("COMPLETE")
     assert bench.ids == [*range(50), *range(kept.ledger.read, 200)]
     assert (state.counts["read"], state.counts["in_flight"]) == (200, 0)
+
+
+async def test_a_thread_that_cannot_be_broken_off_is_waited_for_and_the_status_says_so(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "STUCK_SECONDS", 0.01)
+    await bench.save(HELD)
+    hasty = StreamRunner(KEY, bench.seat.services, 0.05, bench._changed, bench.seat.epoch)
+    await hasty.start()
+    while not bench.gate.with_suffix(".entered").exists():
+        await asyncio.sleep(0.005)
+    stopping = asyncio.create_task(hasty.stop())
+    async with asyncio.timeout(20):
+        while hasty.statistics().error != runner.STUCK:
+            await asyncio.sleep(0.005)
+    assert not stopping.done()
+    bench.gate.touch()
+    await stopping
+    assert (hasty.status, hasty.statistics().error) == ("STOPPED", "")
 
 
 async def test_a_stop_of_what_does_not_run_says_stopped(bench: Bench) -> None:
@@ -333,7 +353,7 @@ async def test_the_rate_is_that_of_the_last_while(broker: Running, client: Clien
     clock = FakeClock()
     async with bench_at(broker, client, tmp_path, clock) as bench:
         source = (await client.get(str(SOURCE)))["value"]
-        await client.save(str(SOURCE), {**source, "ack": {"cacheSize": 60}})
+        await client.save(str(SOURCE), {**source, "ack": {"cacheSize": 60, "maxAge": "Inf"}})
         shut = GATED.replace(".throttle(10, per=0.001)", "").replace(">= 50", ">= 0")
         await bench.save(shut.replace("map_async(1,", "map_async(100,"))
         await bench.runner.start()
