@@ -7,7 +7,7 @@ SOURCES := $(wildcard labextension/src/*.ts labextension/src/*.tsx labextension/
 BUNDLE := teleporter_lab/labextension/package.json
 
 .DEFAULT_GOAL := help
-.PHONY: help demo lab test check check-python check-panel test-python test-panel format docs bench bench-engine clean
+.PHONY: help demo lab test faults check check-python check-panel test-python test-panel format docs bench bench-engine bench-kafka clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -25,6 +25,9 @@ test-python: $(VENV)/.dev browser services
 
 test-panel: node_modules
 	$(if $(NPM),cd labextension && npm run --silent test,@echo "npm is not installed: the panel's own tests were not run")
+
+faults: $(VENV)/.dev services ## real processes killed, disks full, sinks slow: one line a fault with what was counted
+	@TELEPORTER_FAULTS=whole $(BIN)/python -m pytest -q tests/faults
 
 check: check-python check-panel ## format, lint, types, layers, budgets
 
@@ -46,10 +49,13 @@ format: $(VENV)/.dev ## write the format that check wants
 docs: $(VENV)/.dev ## write the operators' pages from their docstrings
 	$(BIN)/python docs/write_operators.py
 
-bench: bench-engine ## every benchmark
+bench: bench-engine bench-kafka ## every benchmark
 
 bench-engine: $(VENV)/.bench ## the bars of the engine, beside plain loops, other libraries and Pekko Streams
 	@$(BIN)/python bench/bench_engine.py
+
+bench-kafka: $(VENV)/.bench services ## Kafka to PostgreSQL, beside Kafka Connect and a loop written by hand
+	@$(BIN)/python bench/bench_kafka.py
 
 clean: ## remove everything that was built
 	rm -rf $(VENV) build dist labextension/node_modules labextension/lib teleporter_lab/labextension
@@ -77,8 +83,15 @@ node_modules:
 	$(if $(NPM),@test -f labextension/node_modules/.package-lock.json || (cd labextension && npm ci --no-audit --no-fund --loglevel=error))
 
 .PHONY: services
-services: $(VENV)/.dev ## the servers that the tests start, fetched where they are not installed
+services: $(VENV)/.dev java ## the servers that the tests start, fetched where they are not installed
 	@$(BIN)/python -m tests.services
+
+.PHONY: java
+java:
+	@(command -v java >/dev/null && command -v mvn >/dev/null) || \
+	  (test "$$(id -u)" = 0 && command -v apt-get >/dev/null && \
+	   apt-get update -qq && apt-get install -y -qq --no-install-recommends default-jre-headless maven >/dev/null) || \
+	  echo "Java and Maven are not installed: the tests that need Kafka will be skipped, and say so"
 
 .PHONY: browser
 browser: ## Chromium for the browser tests, where it can be installed

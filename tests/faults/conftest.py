@@ -13,6 +13,8 @@ import pytest
 from tests.faults.plant import Plant
 from tests.faults.site import Site
 from tests.faults.verdicts import Verdicts
+from tests.services.kafka import kafka as kafka
+from tests.services.kafka import kafka_server as kafka_server
 from tests.services.postgres import postgres as postgres
 from tests.services.postgres import postgres_server as postgres_server
 
