@@ -17,7 +17,7 @@ from teleporter_lab.broker.letter import checked, edited, moment, shown
 from teleporter_lab.broker.letter_filter import LetterFilter, is_stream, letters_of, pattern_below
 from teleporter_lab.broker.letter_tally import LetterTally
 from teleporter_lab.broker.values import Entry, etag
-from teleporter_lab.errors import Conflict, DeadLettersFull, NotFound
+from teleporter_lab.errors import Conflict, DeadLettersFull, NotFound, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
@@ -71,7 +71,11 @@ class DeadLetters:
             await self._make_room(stream, [prefix + name for name in texts])
             await self.tally.begin(stream)
             entries = [Entry(prefix + name, text) for name, text in texts.items()]
-            added = [each async for each in _in_pages(self._add, entries)]
+            try:
+                added = [each async for each in _in_pages(self._add, entries)]
+            except BaseException:
+                self.tally.forget(entries[0].key)  # some are kept, and nobody knows which
+                raise
             self.tally.shift(stream, added.count(True))
 
     async def _make_room(self, stream: str, keys: list[str]) -> None:
@@ -163,12 +167,18 @@ class DeadLetters:
     # ---- age
 
     async def keep_sweeping(self, clock: Clock) -> None:
-        """Drops what is too old, once in a while."""
+        """Drops what is too old, once in a while. What the store refuses is looked at again the next time."""
         while True:
-            for stream in await self.tally.streams():
-                async with self._locks[stream]:
-                    await self._expire(stream)
+            try:
+                await self._sweep()
+            except StoreError as error:
+                _log.warning("Dead letters that are too old stay for now: %s", error.message)
             await clock.sleep(SWEEP_SECONDS)
+
+    async def _sweep(self) -> None:
+        for stream in await self.tally.streams():
+            async with self._locks[stream]:
+                await self._expire(stream)
 
     async def _expire(self, stream: str) -> None:
         """Drop what is too old; ids sort by time, so the oldest come first."""

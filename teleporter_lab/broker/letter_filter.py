@@ -92,5 +92,7 @@ def chosen(names: Sequence[str] | None, which: LetterFilter, everything: bool) -
     """What is meant by ids, a filter, or all. Raises InvalidInput where none of them is said, or two are."""
     said = [names is not None, not which.everything, everything]
     if sum(said) != 1:
-        raise InvalidInput("Say which letters: their ids, or what they have in common, or all.")
+        raise InvalidInput(
+            "Say which letters, in one way: their ids, or what they have in common (place, error, time), or all."
+        )
     return which if names is None else names

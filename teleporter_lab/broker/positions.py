@@ -165,7 +165,7 @@ class Positions:
         runs = await self._runs(kept.key)
         _check(kept, how.etag, runs=bool(runs) and how.restart)
         if runs and not how.restart:
-            raise Conflict(f"{stream_of(kept.key)} runs on {runs}: stop it before, or say that it is to be restarted.")
+            raise Conflict(f"{stream_of(kept.key)} runs on {runs}: stop it before, or have it restarted (`restart`).")
         if not runs:
             done = await self._apply(kept, target, how)
             if how.restart:

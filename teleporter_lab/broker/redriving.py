@@ -7,6 +7,8 @@ was sent. Refuses to know what a redrive is: the instance does it.
 
 from __future__ import annotations
 
+import asyncio
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Protocol
 
 from teleporter_lab.broker.dead_letters import name_of
@@ -44,6 +46,9 @@ class Redriving:
         self._owners = owners
         self._sessions = sessions
         self._busy: set[str] = set()
+        """Keys of letters that are being sent, or wait for that."""
+        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        """For whoever reads letters of a stream to send them, or forgets what has arrived."""
 
     async def page(
         self, stream: str, which: LetterFilter | Sequence[str], after: str = "", limit: int = MOST
@@ -58,18 +63,24 @@ class Redriving:
         owner = self._owners.online(stream)
         if not owner:
             raise Conflict(f"{stream} is run by no instance that is connected: its letters cannot be redriven now.")
-        if isinstance(which, LetterFilter):
-            entries = await self._letters.after(stream, which, after, min(limit, MOST), LENGTH)
-            missing: list[str] = []
-        else:
-            entries, missing = await self._letters.named(stream, which)
-        ready, failed = self._sorted(entries)
+        async with self._turns[stream]:
+            if isinstance(which, LetterFilter):
+                entries = await self._letters.after(stream, which, after, min(limit, MOST), LENGTH)
+                missing: list[str] = []
+            else:
+                entries, missing = await self._letters.named(stream, which)
+            ready, failed = self._sorted(entries)
+            keys = {entry.key for entry in ready}
+            self._busy |= keys
         failed += [(name, "It is not there any more.") for name in missing]
         number = 0
-        for page in _pages(ready):
-            redriven, more = await self._send(owner, stream, page)
-            number += redriven
-            failed += more
+        try:
+            for page in _pages(ready):
+                redriven, more = await self._send(owner, stream, page)
+                number += redriven
+                failed += more
+        finally:
+            self._busy -= keys
         rows = [{"id": name, "why": why} for name, why in failed]
         following = name_of(entries[-1]) if entries and isinstance(which, LetterFilter) else None
         return {"redriven": number, "failed": rows, "next": following}
@@ -77,7 +88,8 @@ class Redriving:
     async def _send(self, owner: str, stream: str, entries: list[Entry]) -> tuple[int, list[tuple[str, str]]]:
         """How many have arrived, and why the others have not."""
         done, failed = await self._ask(owner, stream, entries)
-        left = await self._letters.remove(stream, done, "redriven")
+        async with self._turns[stream]:
+            left = await self._letters.remove(stream, done, "redriven")
         why = "It has arrived as it was; it was edited meanwhile, and stays."
         return len(done) - len(left), [*failed, *((name_of(entry), why) for entry in left)]
 
@@ -95,13 +107,8 @@ class Redriving:
         return ready, refused
 
     async def _ask(self, owner: str, stream: str, entries: list[Entry]) -> tuple[list[Entry], list[tuple[str, str]]]:
-        keys = {entry.key for entry in entries}
-        self._busy |= keys
-        try:
-            pairs = [(name_of(entry), entry.text) for entry in entries]
-            answer = await self._sessions.request(owner, Redrive(stream, pairs))
-        finally:
-            self._busy -= keys
+        pairs = [(name_of(entry), entry.text) for entry in entries]
+        answer = await self._sessions.request(owner, Redrive(stream, pairs))
         if not isinstance(answer, Redriven):
             raise ProtocolError(f"{owner} answered a Redrive with a {type(answer).__name__}.")
         arrived = set(answer.done)

@@ -31,6 +31,7 @@ BUILTIN: tuple[str, ...] = (
     "teleporter_lab.connectors.csv:CsvConnector",
     "teleporter_lab.connectors.file:FileConnector",
     "teleporter_lab.connectors.generator:GeneratorConnector",
+    "teleporter_lab.connectors.kafka:KafkaConnector",
     "teleporter_lab.connectors.memory:MemoryConnector",
     "teleporter_lab.connectors.parquet:ParquetConnector",
     "teleporter_lab.connectors.sql:SqlConnector",
@@ -121,8 +122,12 @@ class Spec(Generic[Made_co]):
     exactly_once: str | None = None
     """Of a sink: whether it can keep the position of a source with the records: `any` source, or one of that category.
     Its `client` model then has a field `exactly_once`."""
+    noted: Callable[[Any, Any], Awaitable[Iterable[str]]] | None = None
+    """Of a source whose system keeps positions: the notes that it keeps with them, of whomever. It gets what `make`
+    gets, before a reader is made. Raises a ConnectorError."""
     distance: Callable[[Any, Any], int | None] | None = None
-    """Of a source: how many records lie between two positions, where that can be told from them alone."""
+    """Of a source: how many records lie from one position to another, where that can be told from them alone; below 0
+    the other way round. Raises a ConnectorError for what is no position of it, so that nobody sets one."""
 
     def made(self, client: Any, address: Any, roller: Any = None) -> Made_co:
         """What `make` or, with a roller, `rolled` makes."""
@@ -246,6 +251,14 @@ class Registry:
         spec = self.get(category).spec(table)
         return {"client": spec.model} | ({} if table == "address" else {"roller": spec.roller or NoRoller})
 
+    def distance(self, category: str, start: Any, end: Any) -> int | None:
+        """How many records of a source lie between two positions; None where they do not tell.
+
+        Raises UnknownConnector, and ConnectorError for what is no position of it.
+        """
+        distance = self.get(category).spec("source").distance
+        return None if distance is None else distance(start, end)
+
     def _import(self, places: list[Place]) -> None:
         for place in places:
             self._waiting.remove(place)
@@ -299,4 +312,8 @@ def position_field(position: Any, name: str, kind: type[A], what: str, default: 
     value = cast("dict[str, Any]", position).get(name, default) if isinstance(position, dict) else None
     if isinstance(value, kind) and not (isinstance(value, int) and value < 0):
         return value
-    raise ConnectorError(f"{position!r} is no position of {what}: {name} is missing or no {kind.__name__}.")
+    raise ConnectorError(f"{position!r} is no position of {what}: {name} is missing or no {_kind_name(kind)}.")
+
+
+def _kind_name(kind: type[Any]) -> str:
+    return {int: "whole number from 0 on", str: "text"}.get(kind, kind.__name__)

@@ -17,7 +17,7 @@ from teleporter_lab.connectors.append_file import AppendFile
 from teleporter_lab.connectors.base import BatchOptions, Connector, Options, Spec, position_field
 from teleporter_lab.connectors.csv_format import CsvFormat
 from teleporter_lab.connectors.csv_values import UNFIT, TypeName, Values, guess
-from teleporter_lab.connectors.files_reader import FilesReader
+from teleporter_lab.connectors.files_reader import FilesReader, distance
 from teleporter_lab.connectors.lines import BLOCK, Lines, encoding_that_keeps_ascii
 from teleporter_lab.connectors.rollers.rolled_files import RolledFiles, refuse_exactly_once, rolled
 from teleporter_lab.connectors.rollers.sink_roller import SinkRoller
@@ -343,6 +343,7 @@ class CsvConnector(Connector):
         guarantee="Resumes at the exact byte and row behind any record, as long as the files are only appended to.",
         blocking=True,
         columnar=_columns,
+        distance=distance,
     )
     sink = Spec(
         CsvSinkOptions,

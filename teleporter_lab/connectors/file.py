@@ -16,7 +16,7 @@ from teleporter_lab.connectors.append_file import AppendFile, lines_end
 from teleporter_lab.connectors.base import BatchOptions, Connector, Options, Spec
 from teleporter_lab.connectors.csv_values import TypeName
 from teleporter_lab.connectors.file_format import LineFormat
-from teleporter_lab.connectors.files_reader import FilesReader
+from teleporter_lab.connectors.files_reader import FilesReader, distance
 from teleporter_lab.connectors.lines import BLOCK, Lines, encoding_that_keeps_ascii
 from teleporter_lab.connectors.rollers.rolled_files import RolledFiles, refuse_exactly_once, rolled
 from teleporter_lab.connectors.rollers.sink_roller import SinkRoller
@@ -260,6 +260,7 @@ class FileConnector(Connector):
         guarantee="Resumes at the exact byte behind any record, as long as the files are only appended to.",
         blocking=True,
         columnar=_columns,
+        distance=distance,
     )
     sink = Spec(
         FileSinkOptions,

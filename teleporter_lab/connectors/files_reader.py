@@ -50,6 +50,13 @@ def find_from(pattern: str, position: Any) -> tuple[list[str], bool]:
     return [path for path in files if path >= reached], reached in files
 
 
+def distance(*positions: Any) -> None:
+    """Bytes do not tell how many records there are. Raises ConnectorError for what is no position in files."""
+    for position in positions:
+        position_field(position, "offset", int, "a file")
+        position_field(position, "file", str, "a file", default="")
+
+
 class FilesReader(ABC, Generic[C]):
     """Walks over the files of a pattern in sorted order.
 

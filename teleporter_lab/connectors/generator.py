@@ -54,7 +54,7 @@ class GeneratorSource:
 
     async def open(self, position: Any) -> None:
         if position is not None:
-            self._next = position_field(position, "next", int, "a generator")
+            self._next = _next(position)
         self._tokens = 1.0
         self._filled = self._clock.now()
 
@@ -95,6 +95,14 @@ class GeneratorSource:
         return {"next": self._next}
 
 
+def _next(position: Any) -> int:
+    return position_field(position, "next", int, "a generator")
+
+
+def _distance(start: Any, end: Any) -> int:
+    return _next(end) - _next(start)
+
+
 def _source(options: GeneratorOptions, _: object) -> GeneratorSource:
     return GeneratorSource(options)
 
@@ -108,4 +116,5 @@ class GeneratorConnector(Connector):
         GeneratorOptions,
         _source,
         guarantee="Resumes exactly after any record; record n is the same in every run.",
+        distance=_distance,
     )

@@ -135,7 +135,7 @@ class MemorySource:
         self._index = 0
 
     async def open(self, position: Any) -> None:
-        self._index = 0 if position is None else position_field(position, "index", int, "a list")
+        self._index = 0 if position is None else _index(position)
 
     async def read(self, n: int) -> list[Any] | None:
         name = self._options.name
@@ -184,6 +184,14 @@ def _sink(options: MemorySinkOptions, address: object) -> MemorySink:
     return MemorySink(options, address_of(Memory, address, MemoryConnector.category))
 
 
+def _index(position: Any) -> int:
+    return position_field(position, "index", int, "a list")
+
+
+def _distance(start: Any, end: Any) -> int:
+    return _index(end) - _index(start)
+
+
 def _address(options: MemoryOptions, _: object) -> Memory:
     return Memory(options)
 
@@ -199,6 +207,7 @@ class MemoryConnector(Connector):
         MemorySourceOptions,
         _source,
         guarantee="Resumes exactly after any record while the process lives; the lists are gone with it.",
+        distance=_distance,
     )
     sink = Spec(
         MemorySinkOptions,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, model_validator
 
 from teleporter_lab.config.duration import Duration
-from teleporter_lab.connectors.base import BatchOptions, Connector, Options, Spec
+from teleporter_lab.connectors.base import BatchOptions, Connector, Options, Spec, position_field
 from teleporter_lab.connectors.csv_values import TypeName
 from teleporter_lab.connectors.parquet_format import ParquetFormat
 from teleporter_lab.connectors.rollers.rolled_files import RolledFiles, refuse_exactly_once, rolled
@@ -122,6 +122,14 @@ def _rolled(options: ParquetSinkOptions, _: object, roller: SinkRoller) -> Rolle
     return rolled(options, roller, ParquetFormat(options))
 
 
+def _distance(*positions: Any) -> None:
+    """A filter hides how many records there are. Raises ConnectorError for what is no position in Parquet files."""
+    for position in positions:
+        for name in ("rowGroup", "row"):
+            position_field(position, name, int, "a Parquet file")
+        position_field(position, "file", str, "a Parquet file", default="")
+
+
 class ParquetConnector(Connector):
     """Parquet files on this machine."""
 
@@ -134,6 +142,7 @@ class ParquetConnector(Connector):
         guarantee="Resumes at the exact row of a row group, as long as the files stay what they are.",
         blocking=True,
         columnar=_columns,
+        distance=_distance,
     )
     sink = Spec(
         ParquetSinkOptions,

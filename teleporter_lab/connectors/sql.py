@@ -229,11 +229,11 @@ def _columns(options: SqlSourceOptions, address: object) -> SqlColumnPages | Sql
 
 
 def _distance(start: Any, end: Any) -> int | None:
-    """Rows between two positions in the same result, window or page. Keys have gaps, so they do not tell."""
+    """Rows from one position to another in the same result, window or page. Keys have gaps, so they do not tell."""
     for count in ("row", "rows"):
         first, last = _place({count: 0} if start is None and count == "row" else start), _place(end)
         if count in first and count in last and {**first, count: 0} == {**last, count: 0}:
-            return max(0, int(last[count]) - int(first[count]))
+            return int(last[count]) - int(first[count])
     return None
 
 

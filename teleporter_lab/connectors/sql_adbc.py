@@ -68,10 +68,12 @@ class Adbc:
                 sqlite_file.give_back(self._database.file or "", sqlite_file.ADBC)
 
     def refused(self, what: str, error: Exception) -> ConnectorError:
-        """`error` as one sentence; AddressUnreachable when the connection is lost."""
+        """`error` as one sentence; AddressUnreachable when the connection is lost, BadRecord when values are wrong."""
         state = str(getattr(error, "sqlstate", "") or "")
         lost = state.startswith(("08", "57P")) or _LOST.search(str(error)) is not None
         kind, verb = (AddressUnreachable, "went away during") if lost else (ConnectorError, "refused")
+        if state.startswith(("22", "23")):
+            kind = BadRecord
         return kind(f"The database {self._database} {verb} {what}: {self._reason(error)}.")
 
     def _connected(self) -> Any:
@@ -126,8 +128,7 @@ class AdbcFetch:
         self._adbc = Adbc(database, autocommit=True)
         self._types = ResultTypes(options.types)
         self._inner = stripped(options.query)
-        quote = database.engine.dialect.identifier_preparer.quote
-        self._key = quote(str(options.key)) if options.key else ""
+        self._key = database.quote(str(options.key)) if options.key else ""
 
     def page(self, after: Any, count: int) -> Batch:
         if after is not None and self._types.schema is None and self._database.file is not None:
@@ -182,7 +183,7 @@ class AdbcFetch:
 
     def _first(self, name: str) -> Any:
         """The type of the first value of a column that is no null, wherever it stands; None when there is none."""
-        quoted = self._database.engine.dialect.identifier_preparer.quote(name)
+        quoted = self._database.quote(name)
         other = Adbc(self._database, autocommit=True)
         try:
             with other.cursor("the query") as cursor:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from teleporter_lab.connectors.base import position_field
 from teleporter_lab.connectors.record_batches import arrow
+from teleporter_lab.connectors.sql_keyset import came_again
 from teleporter_lab.connectors.sql_source import key_of, ordered
 from teleporter_lab.errors import BadRecord, ConnectorError
 
@@ -164,6 +165,8 @@ class SqlColumnPages(_Columns):
         able = types.is_integer(kind) or types.is_floating(kind) or types.is_string(kind)
         if not able or keys.null_count:
             raise ConnectorError(f"The key {self._key} must hold numbers or text and no nulls.")
+        if self._position is not None and len(keys) and keys[0].as_py() == self._position["key"]:
+            raise came_again(self._key)
         if arrow("pyarrow.compute").count_distinct(keys).as_py() < len(keys):
             raise self._twice()
 

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from teleporter_lab.connectors.sql_database import Database
 
 
+AS_IT_IS: dict[str, Any] = {"no_parameters": True}
+"""Options of execution for SQL that somebody has written: its percent signs mean what they mean in the database."""
+
+
 class Cursor:
     """A query that is open. Memory: `buffer` rows."""
 
@@ -41,7 +45,7 @@ class Cursor:
         try:
             streaming = self._connection.execution_options(stream_results=True, max_row_buffer=self._buffer)
             if isinstance(statement, str):
-                self._result = streaming.exec_driver_sql(statement)
+                self._result = streaming.exec_driver_sql(statement, execution_options=AS_IT_IS)
             else:
                 self._result = streaming.execute(statement, dict(parameters or {}))
             self.names = names_of(self._result)

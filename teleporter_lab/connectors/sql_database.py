@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from teleporter_lab.config.secret import MASK
 from teleporter_lab.connectors.base import missing_driver
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from sqlalchemy import Connection
+    from sqlalchemy.sql.compiler import IdentifierPreparer
 
     from teleporter_lab.connectors.sql import SqlAddressOptions
 
@@ -57,7 +59,9 @@ class Database:
         self.pragmas = {**PRAGMAS, **options.pragmas}
         self.adbc = options.adbc if self.file is not None else self._url.get_backend_name() == "postgresql"
         """Whether columns are read by ADBC."""
+        self._most = options.pool_size
         self._engine = _engine(self._url, self.file, options.pool_size)
+        self._quoting = _quoting(self._url)
         if self.file is not None:
             _set_pragmas(self._engine, self.pragmas)
 
@@ -75,10 +79,19 @@ class Database:
         url = self._url.difference_update_query(without)
         return url.set(drivername="postgresql").render_as_string(hide_password=False)
 
+    def quote(self, name: str) -> str:
+        """`name` in SQL that goes to a driver as it is, where a percent sign is not doubled."""
+        return self._quoting.quote(name)
+
     def acquire(self) -> Connection:
         """An open connection, the caller's to close. Raises AddressUnreachable."""
         try:
             return self._engine.connect()
+        except PoolTimeout as error:
+            raise AddressUnreachable(
+                f"All {self._most} connections to the database {self} are in use; make `poolSize` of its address "
+                "larger: one for each source that reads, and one for each sink."
+            ) from error
         except SQLAlchemyError as error:
             raise AddressUnreachable(f"The database {self} does not answer: {self._reason(error)}.") from error
 
@@ -208,6 +221,11 @@ def _no_driver(url: URL, error: Exception) -> NoReturn:
     raise MissingDriver(
         f"No driver for {url.drivername} databases is installed; install the package of its SQLAlchemy dialect."
     ) from error
+
+
+def _quoting(url: URL) -> IdentifierPreparer:
+    dialect: Any = url.get_dialect()
+    return dialect(paramstyle="named").identifier_preparer
 
 
 def _set_pragmas(engine: Engine, pragmas: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ Owns SQL text and value forms, purely. Refuses to connect. Statements come from 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime, time
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from itertools import chain
 from types import NoneType
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
     from teleporter_lab.connectors.columns import Row
     from teleporter_lab.connectors.sql import Mode
+
+UNFIT = (TypeError, ValueError, RecursionError)
+"""What a value raises that has no form."""
 
 BOUND_BY_SQLITE = frozenset({NoneType, int, float, str, bytes, bool})
 
@@ -144,17 +147,17 @@ def bindable(dialect: str, rows: list[Row], names: Sequence[str], target: str) -
     """`rows` with every value in a form that the driver takes. Raises BadRecord naming a field that has none.
 
     SQLite: dates and times become ISO text, decimals and UUIDs text, mappings and lists JSON. Elsewhere mappings become
-    JSON and the driver knows the rest.
+    JSON, on MySQL and MariaDB moments with a zone those of UTC, and the driver knows the rest.
     """
     kinds = set(map(type, chain.from_iterable(rows)))
-    if kinds <= BOUND_BY_SQLITE or (dialect != "sqlite" and dict not in kinds):
+    others, bound = BOUND.get(dialect, (frozenset({dict}), _json_of_mapping))
+    if kinds <= BOUND_BY_SQLITE or (others is not None and kinds.isdisjoint(others)):
         return rows
-    bound = _for_sqlite if dialect == "sqlite" else _json_of_mapping
     done: list[Row] = []
     for at, row in enumerate(rows):
         try:
             done.append(tuple(map(bound, row)))
-        except TypeError as error:
+        except UNFIT as error:
             raise _bad(bound, row, names, target, at) from error
     return done
 
@@ -164,7 +167,7 @@ def _bad(form: Callable[[Any], Any], row: Row, names: Sequence[str], target: str
     for value, name in zip(row, names, strict=True):
         try:
             form(value)
-        except TypeError as error:
+        except UNFIT as error:
             said = f"A record for {target} has a value in {name} that cannot be kept: {error}."
             return BadRecord(said, index=at)
     raise AssertionError("only called for a row that has such a value")
@@ -172,6 +175,13 @@ def _bad(form: Callable[[Any], Any], row: Row, names: Sequence[str], target: str
 
 def _json_of_mapping(value: Any) -> Any:
     return msgspec.json.encode(value).decode() if isinstance(value, dict) else value
+
+
+def _for_mysql(value: Any) -> Any:
+    """Its drivers leave out the offset, with which the moment would be another one."""
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        return value.astimezone(UTC).replace(tzinfo=None)
+    return _json_of_mapping(value)
 
 
 def _for_sqlite(value: Any) -> Any:
@@ -188,3 +198,12 @@ def _for_sqlite(value: Any) -> Any:
             return msgspec.json.encode(value).decode()
         case _:
             raise TypeError(f"it is a {type(value).__name__}")
+
+
+_MYSQL = (frozenset({dict, datetime}), _for_mysql)
+BOUND: dict[str, tuple[frozenset[type] | None, Callable[[Any], Any]]] = {
+    "sqlite": (None, _for_sqlite),
+    "mysql": _MYSQL,
+    "mariadb": _MYSQL,
+}
+"""The types that have another form for the driver of a dialect, None for all it does not know, and that form."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from teleporter_lab.connectors.rollers.passes import AskGreatest, AskPage, Passes
 from teleporter_lab.connectors.sql_cursor import names_of
 from teleporter_lab.connectors.sql_keyset import Key, KeyPages, escaped, key_from, key_json
-from teleporter_lab.connectors.sql_threads import LoopThreads
+from teleporter_lab.connectors.sql_threads import READER_THREADS
 from teleporter_lab.engine.blocking import OneCall
 from teleporter_lab.engine.clock import Clock, LoopClock
 
@@ -58,7 +58,7 @@ class SqlFollow:
         self._following = following
         self._database = database
         self._clock = clock or LoopClock()
-        self._calls: OneCall[Page] = OneCall(LoopThreads())
+        self._calls: OneCall[Page] = OneCall(READER_THREADS)
         self._passes = Passes(following.columns[0], following.lag, None)
         self._reading: _Reading | None = None
         self._page: Page | None = None
@@ -129,7 +129,7 @@ class _Reading:
             if not self._passes.greatest(self._greatest()):
                 return Page((), (), (), last=True)
             ask = self._passes.ask()
-        return self._new(*self._rows(ask)) if isinstance(ask, AskPage) else Page((), (), (), last=True)
+        return self._new(ask, *self._rows(ask)) if isinstance(ask, AskPage) else Page((), (), (), last=True)
 
     def _greatest(self) -> Key | None:
         with self._database.connect("the query") as connection:
@@ -150,9 +150,9 @@ class _Reading:
             result = connection.execute(statement, wanted)
             return names_of(result), result.fetchall()
 
-    def _new(self, names: tuple[str, ...], rows: Sequence[Sequence[Any]]) -> Page:
+    def _new(self, ask: AskPage, names: tuple[str, ...], rows: Sequence[Sequence[Any]]) -> Page:
         size = self._following.size
-        keys = self._pages.of(names, rows)[:size]
+        keys = self._pages.of(names, rows, ask.after)[:size]
         last = len(rows) <= size
         new = self._passes.fetched(keys, last)
         return Page(names, [rows[at] for at in new], [keys[at] for at in new], last)

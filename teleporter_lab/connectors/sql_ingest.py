@@ -37,11 +37,9 @@ class Ingest:
     def __init__(self, options: SqlSinkOptions, database: Database) -> None:
         self._options = options
         self._adbc = Adbc(database, autocommit=False)
-        preparer = database.engine.dialect.identifier_preparer
-        self._quote = preparer.quote
+        self._quote = database.quote
         self._schema, _, self._name = options.table.rpartition(".")
-        names = [preparer.quote_schema(self._schema)] if self._schema else []
-        self._table = ".".join((*names, preparer.quote(self._name)))
+        self._table = ".".join(self._quote(part) for part in (self._schema, self._name) if part)
         self._types: dict[str, str] = {}
         self._copied = True
         self._staged: Schema = None

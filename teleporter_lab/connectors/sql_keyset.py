@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from base64 import b64decode, b64encode
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
@@ -118,15 +118,21 @@ class KeyPages:
         """The parameters of `after` or `upto`."""
         return {f"{name}_{at}": value for at, value in enumerate(key)}
 
-    def of(self, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[Key]:
-        """The keys of `rows`. Raises ConnectorError where rows could be lost by reading behind them."""
+    def of(self, names: Sequence[str], rows: Sequence[Sequence[Any]], after: Key | None = None) -> list[Key]:
+        """The keys of `rows`, which were asked for behind the key `after`; date-times with a zone are in UTC.
+
+        Raises ConnectorError where rows could be lost, or come for ever, by reading behind them.
+        """
         for name in self.columns:
             if name not in names:
                 raise ConnectorError(f"The query has no column {name}; it has {', '.join(names)}.")
         places = [names.index(name) for name in self.columns]
-        keys = [tuple(row[at] for at in places) for row in rows]
-        for at, name in enumerate(self.columns):
-            _check(name, [key[at] for key in keys])
+        cells = [[row[at] for row in rows] for at in places]
+        for name, values in zip(self.columns, cells, strict=True):
+            _check(name, values)
+        keys = list(zip(*map(_instants, cells), strict=True))
+        if keys and keys[0] == after:
+            raise came_again(", ".join(self.columns))
         if len(set(keys)) < len(keys):
             raise ConnectorError(f"The key {', '.join(self.columns)} must be unique: a value stands twice.")
         return keys
@@ -153,6 +159,25 @@ def _check(name: str, values: Sequence[Any]) -> None:
         )
     if any(isinstance(value, float | Decimal) and not math.isfinite(value) for value in values):
         raise ConnectorError(f"The key {name} must hold finite numbers.")
+
+
+def came_again(key: str) -> ConnectorError:
+    """The error for a page that begins with the key behind which it was asked for."""
+    return ConnectorError(
+        f"The rows behind a value of the key {key} begin with it again: the database compares it more exactly than it "
+        "gives it, as with real and float; cast it in the query, to double precision for instance."
+    )
+
+
+def _instants(values: list[Any]) -> list[Any]:
+    """Date-times with a zone in UTC: those of one zone are compared by what its clocks show, also when they are set."""
+    if datetime not in set(map(type, values)):
+        return values
+    return [_instant(value) for value in values]
+
+
+def _instant(value: Any) -> Any:
+    return value.astimezone(UTC) if isinstance(value, datetime) and value.tzinfo is not None else value
 
 
 def _column(name: str) -> ColumnElement[Any]:

@@ -54,8 +54,8 @@ class Connections:
             lost = connection.is_closed() or isinstance(error, OSError) or _state(error).startswith(("08", "57P"))
             raise (self._lost(what, error, batch) if lost else self._refused(what, error, batch)) from error
         finally:
-            if self._closed:
-                connection.terminate()
+            if self._closed or connection.is_in_transaction():
+                connection.terminate()  # what others would write in a transaction left open would never be stored
             elif not connection.is_closed():
                 self._idle.append(connection)
 

@@ -48,7 +48,7 @@ class PostgresSink:
     def __init__(self, options: SqlSinkOptions, database: Database) -> None:
         self._options = options
         self._database = database
-        self._quote = database.engine.dialect.identifier_preparer.quote
+        self._quote = database.quote
         self._connections = Connections(database)
         self._marks = PostgresMarks(options.position_table, self._quote)
         self._loader: Loader | None = None

@@ -67,9 +67,8 @@ class Table:
 
 async def look(connection: Any, target: str, database: Database) -> Table:
     """The table `target`, or `schema.table`. Raises ConnectorError when it is not there."""
-    quote = database.engine.dialect.identifier_preparer.quote
     schema, _, name = target.rpartition(".")
-    sql = ".".join(quote(part) for part in (schema, name) if part)
+    sql = ".".join(database.quote(part) for part in (schema, name) if part)
     rows = await connection.fetch(_COLUMNS, sql)
     if not rows:
         raise ConnectorError(f"The database {database} has no table {target}; make it, or let `setup` do so.")

@@ -99,7 +99,7 @@ def _formed(form: Callable[[Any], Any], values: list[Any]) -> list[Any]:
     for row, value in enumerate(values):
         try:
             formed.append(None if value is None else form(value))
-        except (TypeError, ValueError, ArithmeticError) as error:
+        except (TypeError, ValueError, ArithmeticError, RecursionError) as error:
             raise Misfit(row, str(error)) from error
     return formed
 

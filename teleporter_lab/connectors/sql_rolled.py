@@ -18,7 +18,7 @@ from teleporter_lab.connectors.sql_cursor import Cursor, names_of
 from teleporter_lab.connectors.sql_keyset import Key, KeyPages, key_columns, key_from, key_json
 from teleporter_lab.connectors.sql_query import RolledQuery
 from teleporter_lab.connectors.sql_source import ordered
-from teleporter_lab.connectors.sql_threads import LoopThreads
+from teleporter_lab.connectors.sql_threads import READER_THREADS
 from teleporter_lab.engine.blocking import OneCall
 from teleporter_lab.engine.clock import Clock, LoopClock
 from teleporter_lab.errors import ConnectorError
@@ -73,7 +73,7 @@ class SqlRolled:
         self._size = roller.page_size or options.page_size
         self._reading = _Reading(self._query, database, KeyPages(self._columns, database.backend), self._size)
         self._counted = self._query.pages is not None or ordered(options.query)
-        self._calls: OneCall[Any] = OneCall(LoopThreads())
+        self._calls: OneCall[Any] = OneCall(READER_THREADS)
         self._time = time or Time()
         self._overlap = Overlap()
         self._walk: Walk | None = None
@@ -231,5 +231,5 @@ class _Reading:
             result = connection.execute(statement, {"count": self._size + 1, **KeyPages.parameters("after", after)})
             self.names = names_of(result)
             rows = result.fetchall()
-        keys = self._pages.of(self.names, rows)
+        keys = self._pages.of(self.names, rows, after)
         return Fetched(rows[: self._size], keys, last=len(rows) <= self._size)

@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from teleporter_lab.connectors.csv_values import CONVERT, UNFIT, TypeName
 from teleporter_lab.connectors.record_batches import Misfit, arrow, arrow_type, batch_of, inferred, one_of, schema_of
 from teleporter_lab.connectors.sql_columns import page_size
-from teleporter_lab.connectors.sql_cursor import names_of
+from teleporter_lab.connectors.sql_cursor import AS_IT_IS, names_of
 from teleporter_lab.connectors.sql_keyset import escaped
 from teleporter_lab.connectors.sql_source import statements
 from teleporter_lab.errors import BadRecord, ConnectorError
@@ -66,7 +66,7 @@ class DriverFetch:
         size = page_size(self._options)
         try:
             streaming = connection.execution_options(stream_results=True, max_row_buffer=size)
-            result = streaming.exec_driver_sql(self._options.query)
+            result = streaming.exec_driver_sql(self._options.query, execution_options=AS_IT_IS)
             self._open = connection, result
             names = names_of(result)
         except SQLAlchemyError as error:

@@ -12,6 +12,7 @@ from sqlalchemy import inspect
 
 from teleporter_lab.connectors.columns import Columns, Row
 from teleporter_lab.connectors.record_batches import cells_of, is_batch, of_batch, selected
+from teleporter_lab.connectors.sql_cursor import AS_IT_IS
 from teleporter_lab.connectors.sql_dialect import RowByRow, Shape, Statement, bindable, statement
 from teleporter_lab.connectors.sql_marks import Marks
 from teleporter_lab.connectors.sql_modes import configured, shaped
@@ -63,7 +64,7 @@ class SqlSink:
             raise ConnectorError(f"The database {self._database} is written by one connection: no `connections`.")
         for sql in options.setup:
             with self._database.begin(f"the setup statement {sql[:60]!r}") as connection:
-                connection.exec_driver_sql(sql)
+                connection.exec_driver_sql(sql, execution_options=AS_IT_IS)
         self._known = self._look()
         if options.exactly_once:
             self._marks.must_be_able(options.table)

@@ -85,7 +85,7 @@ class SqlPages:
             result = connection.execute(statement, wanted)
             self._names = names_of(result)
             page = result.fetchall()
-        self._keys = self._pages.of(self._names, page)
+        self._keys = self._pages.of(self._names, page, self._after)
         self._more = len(page) > self._size
         self._page, self._index = page[: self._size], 0
 

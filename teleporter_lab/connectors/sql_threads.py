@@ -1,24 +1,13 @@
-"""How an asynchronous reader of a blocking database calls it: in a thread, one call at a time.
+"""The threads in which asynchronous readers call a blocking database.
 
-Owns that a call whose waiter was cancelled goes on, and that the next waiter gets what it gave.
+Owns that they are none of the loop's: a database that hangs would keep those from all else in the process.
 """
 
 from __future__ import annotations
 
-import asyncio
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import Final
 
 from teleporter_lab.engine.blocking import DriverThreads
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-class LoopThreads(DriverThreads):
-    """The threads of the running loop."""
-
-    def submit(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[R]:
-        return asyncio.ensure_future(asyncio.to_thread(call, *args, **kwargs))
+READER_THREADS: Final = DriverThreads()
+"""Shared by the readers of a process; none is started before a reader asks."""

@@ -113,7 +113,8 @@ class Committing(Protocol):
     async def commit(self, position: Position, note: str = "") -> None:
         """Everything up to `position` is done; returns when the system has accepted that. Raises a ConnectorError.
 
-        `note` is a text to be kept with it; a system that cannot keeps the position alone. Called while a `read` may be waiting, never twice at a time.
+        `note` is a text to be kept with it; a system that cannot keeps the position alone. Called while a `read` may be
+        waiting, never twice at a time.
         """
         ...
 

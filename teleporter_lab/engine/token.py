@@ -40,7 +40,7 @@ class Span:
         """How often somebody had to decide about it."""
         self.ledger = Book(count)
         self.whole = True
-        """Whether `position` is just behind its records; else it is before them, and they share it with what follows."""
+        """Whether `position` is just behind its records; else it is before them, and what follows shares it."""
 
 
 class Token:

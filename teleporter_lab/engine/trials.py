@@ -56,6 +56,13 @@ class Trials:
         """The next failure is a first one."""
         self._tries = 0
 
+    def _note(self, failure: Failure, where: str) -> None:
+        """A call that was about no element, such as opening, has none to show."""
+        if failure.element is None:
+            failure.error.add_note(f"In {self.name}")
+        else:
+            explain(failure.error, self.name, failure.element, where)
+
     async def decided(self, failure: Failure) -> Action:
         """What to do about `failure`, after its delay. Raises its error on stop, again and again.
 
@@ -65,7 +72,7 @@ class Trials:
         if self._decision is None:
             self._decision = self._m.supervisor.decide(failure)
             if self._decision.action is Action.STOP and self._where is not None:
-                explain(failure.error, self.name, failure.element, self._where)
+                self._note(failure, self._where)
         decision = self._decision
         if decision.action is Action.STOP:
             raise failure.error

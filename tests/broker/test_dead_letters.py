@@ -242,10 +242,36 @@ async def test_a_store_that_fails_half_way_keeps_the_count_right() -> None:
     store.refused = letter(2)[0]
     with pytest.raises(StoreError):
         await shelf.letters.put(STREAM, letters(5))
-    shelf.letters.tally.forget(f"/deadletter/ns/t/s0/{letter(2)[0]}")
     assert await shelf.count() == 4
     store.refused = ""
     await shelf.letters.put(STREAM, letters(5))
     assert await shelf.count() == 5
     await settled()
     assert json.loads((await shelf.runtime.get("/deadlettertally/ns/t/s0")).text)["expired"] == 0
+
+
+async def test_age_is_looked_at_again_after_the_store_was_away(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    await shelf.letters.put(STREAM, letters(1))
+    shelf.now += 365 * 86_400
+    clock = ManualClock()
+    inner, away = shelf.runtime.below, [True]
+
+    async def below(*args: Any) -> Any:
+        if away and away.pop():
+            raise StoreError("The store is away.")
+        return await inner(*args)
+
+    monkeypatch.setattr(shelf.runtime, "below", below)
+    sweeping = asyncio.create_task(shelf.letters.keep_sweeping(clock))
+    while "stay for now" not in caplog.text:
+        await asyncio.sleep(0)
+    assert await shelf.count() == 1
+    await clock.advance(SWEEP_SECONDS)
+    while "1 dead letters older" not in caplog.text:
+        await asyncio.sleep(0)
+    assert await shelf.count() == 0
+    sweeping.cancel()
+    with suppress(asyncio.CancelledError):
+        await sweeping

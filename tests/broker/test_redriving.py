@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 A = "/instance/ns/a"
 ALL = LetterFilter()
+ALL_IDS = [letter(number)[0] for number in range(2)]
 
 
 class Post:
@@ -193,4 +194,46 @@ async def test_no_letter_is_on_its_way_twice(post: Post) -> None:
     assert [each["why"] for each in second["failed"]] == ["It is being redriven already."] * 2
     go.set()
     assert (await first)["redriven"] == 2
+    assert post.sent() == [2]
+
+
+async def test_nor_is_one_that_waits_for_a_later_request(post: Post) -> None:
+    await post.letters.put(STREAM, [letter(number, "x" * (LENGTH - 1000)) for number in range(2)])
+    begun, go = asyncio.Event(), asyncio.Event()
+
+    async def slow(message: Message) -> Message:
+        begun.set()
+        await go.wait()
+        return await post.answer(message)
+
+    post.remote.answer = slow
+    first = asyncio.create_task(post.redriving.page(STREAM, ALL_IDS))
+    await begun.wait()
+    second = await post.redriving.page(STREAM, ALL_IDS[1:])
+    assert second["failed"] == [{"id": ALL_IDS[1], "why": "It is being redriven already."}]
+    go.set()
+    assert ((await first)["redriven"], post.sent()) == (2, [1, 1])
+    assert (await post.redriving.page(STREAM, ALL_IDS))["failed"][0]["why"] == "It is not there any more."
+
+
+async def test_nor_one_that_has_arrived_and_is_about_to_be_forgotten(
+    post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await post.letters.put(STREAM, letters(2))
+    begun, go, inner = asyncio.Event(), asyncio.Event(), post.letters.remove
+
+    async def slow(*args: Any) -> Any:
+        begun.set()
+        await go.wait()
+        return await inner(*args)
+
+    monkeypatch.setattr(post.letters, "remove", slow)
+    first = asyncio.create_task(post.redriving.page(STREAM, ALL))
+    await begun.wait()
+    second = asyncio.create_task(post.redriving.page(STREAM, ALL))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    go.set()
+    assert (await first)["redriven"] == 2
+    assert (await second) == {"redriven": 0, "failed": [], "next": None}
     assert post.sent() == [2]

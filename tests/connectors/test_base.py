@@ -186,7 +186,8 @@ def test_a_connector_without_columns_names_those_that_have_them() -> None:
     registry = Registry.load()
     assert callable(registry.columnar_source("csv"))
     with pytest.raises(
-        ConnectorError, match=r"^A source of category memory gives no columns: .* one of csv, file, parquet, sql\.$"
+        ConnectorError,
+        match=r"^A source of category memory gives no columns: .* one of csv, file, kafka, parquet, sql\.$",
     ):
         registry.columnar_source("memory")
     with pytest.raises(UnknownConnector, match="has no source"):
@@ -211,6 +212,6 @@ def test_an_address_of_another_technology_is_refused() -> None:
 
 @pytest.mark.parametrize("position", [None, 5, [], {}, {"offset": "1"}, {"offset": -1}, {"offset": None}])
 def test_a_position_that_is_none_is_refused(position: Any) -> None:
-    with pytest.raises(ConnectorError, match="no position of a file: offset is missing or no int"):
+    with pytest.raises(ConnectorError, match="no position of a file: offset is missing or no whole number"):
         position_field(position, "offset", int, "a file")
     assert position_field({}, "row", int, "a file", default=0) == 0

@@ -289,7 +289,7 @@ def test_what_is_not_there_or_another_position_is_refused(tmp_path: Path, path: 
     with pytest.raises(AddressUnreachable, match="is a folder"):
         source(tmp_path).open(None)
     write(path, ROWS)
-    with pytest.raises(ConnectorError, match="row is missing or no int"):
+    with pytest.raises(ConnectorError, match="row is missing or no whole number"):
         source(path).open({"offset": 20, "row": "x"})
     with pytest.raises(ConnectorError, match="it was replaced or cut"):
         source(path).open({"offset": 10_000_000, "row": 1})

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from teleporter_lab.connectors.base import Registry
 from teleporter_lab.connectors.files_reader import FilesReader, find
 from teleporter_lab.errors import AddressUnreachable, BadRecord, ConnectorError
 
@@ -75,6 +76,15 @@ def test_files_that_appear_behind_the_position_are_read(folder: Path) -> None:
 def test_a_position_of_another_file_is_refused(folder: Path) -> None:
     with pytest.raises(ConnectorError, match=r"The position is one of /other, not of .*a\.txt; reset it"):
         Words(f"{folder}/a.txt").open({"file": "/other", "offset": 3})
+
+
+@pytest.mark.parametrize("category", ["csv", "file", "parquet"])
+def test_what_is_no_position_in_files_is_known_before_it_is_set(category: str) -> None:
+    registry, right = Registry.load(), {"file": "/a", "offset": 3, "rowGroup": 0, "row": 3}
+    assert registry.distance(category, right, right) is None
+    for wrong in (5, {**right, "file": 1}, {"next": 1}, {**right, "offset": -1, "row": -1}):
+        with pytest.raises(ConnectorError, match="is no position of a"):
+            registry.distance(category, right, wrong)
 
 
 def test_a_position_without_a_file_is_one_of_the_first(folder: Path) -> None:

@@ -113,6 +113,14 @@ async def test_nothing_to_make_is_the_end() -> None:
     assert await source.read(1) is None
 
 
-async def test_a_position_of_something_else_is_refused() -> None:
+@pytest.mark.parametrize("position", [{"index": 1}, {"next": "ten"}, {"next": -5}, 5])
+async def test_a_position_of_something_else_is_refused(position: Any) -> None:
+    with pytest.raises(ConnectorError, match="is no position of a generator: next is missing or no whole number"):
+        await GeneratorSource(GeneratorOptions()).open(position)
     with pytest.raises(ConnectorError, match="is no position of a generator"):
-        await GeneratorSource(GeneratorOptions()).open({"index": 1})
+        Registry.load().distance("generator", position, position)
+
+
+def test_how_many_records_lie_between_two_positions() -> None:
+    assert Registry.load().distance("generator", {"next": 10}, {"next": 25}) == 15
+    assert Registry.load().distance("generator", {"next": 25}, {"next": 10}) == -15

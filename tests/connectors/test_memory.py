@@ -102,6 +102,9 @@ async def test_a_cancelled_wait_is_forgotten_and_loses_nothing() -> None:
 async def test_a_position_of_something_else_is_refused(position: Any) -> None:
     with pytest.raises(ConnectorError, match="is no position of a list"):
         await follower(Memory()).open(position)
+    with pytest.raises(ConnectorError, match="is no position of a list"):
+        Registry.load().distance("memory", position, {"index": 1})
+    assert Registry.load().distance("memory", {"index": 3}, {"index": 1}) == -2
 
 
 async def test_what_is_taken_out_is_a_copy_and_the_lists_outlive_the_address() -> None:

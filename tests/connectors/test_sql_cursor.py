@@ -62,3 +62,24 @@ async def test_postgresql_keeps_the_rest_of_the_result(tmp_path: Path, postgres:
     await call(reader.close)
     assert place.database.statistics()["in_use"] == 0
     place.close()
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize(
+    ("roller", "more"),
+    [
+        (None, ""),
+        ({"pageSize": 9}, " LIMIT {pageSize} OFFSET {offset}"),
+        ({"pageSize": 9}, " LIMIT 9 OFFSET #{offset}"),
+    ],
+)
+async def test_a_percent_sign_of_a_query_is_the_databases(
+    tmp_path: Path, postgres: Any, roller: Any, more: str
+) -> None:
+    place = Place(tmp_path, postgres)
+    place.run("CREATE TABLE odd AS SELECT n AS id, 'a%' || n AS name FROM generate_series(1, 3) AS n")
+    reader = place.reader(roller, query=f"SELECT id FROM odd WHERE name LIKE 'a%' AND id % 2 = 1 ORDER BY id{more}")
+    await call(reader.open, None)
+    assert await call(reader.read, 9) == [{"id": 1}, {"id": 3}]
+    await call(reader.close)
+    place.close()

@@ -220,3 +220,11 @@ def test_values_that_a_database_refuses_make_a_bad_record(tmp_path: Path) -> Non
         said = kind("INSERT", (), sqlite3.DatabaseError("no"))
         assert type(one.refused("the batch", said)) is expected
     one.close()
+
+
+def test_a_pool_in_which_all_are_in_use_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = database(f"sqlite:///{tmp_path}/x.db", poolSize=1)
+    monkeypatch.setattr(one.engine.pool, "_timeout", 0)
+    with one.connect("a look"), pytest.raises(AddressUnreachable, match=r"All 1 connections to the database .* in use"):
+        one.acquire()
+    one.close()

@@ -6,6 +6,7 @@ from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy.dialects import mssql, mysql, postgresql, sqlite
@@ -14,6 +15,10 @@ from teleporter_lab.connectors.sql_dialect import Shape, bindable, statement
 from teleporter_lab.errors import BadRecord, ConnectorError
 
 SQLITE, POSTGRESQL, MYSQL = sqlite.dialect(), postgresql.dialect(), mysql.dialect()
+
+
+NESTED: list[Any] = []
+NESTED.append(NESTED)
 
 
 def made(
@@ -121,7 +126,7 @@ def test_values_that_sqlite_does_not_know_become_text() -> None:
     ]
 
 
-@pytest.mark.parametrize("value", [object(), {"deep": object()}, {1, 2}])
+@pytest.mark.parametrize("value", [object(), {"deep": object()}, {1, 2}, {"x": "\ud800"}, NESTED])
 def test_a_value_that_cannot_be_kept_is_told_by_its_field(value: Any) -> None:
     with pytest.raises(BadRecord, match="A record for t has a value in b that cannot be kept"):
         bindable("sqlite", [(1, value)], "ab", "t")
@@ -132,3 +137,12 @@ def test_elsewhere_only_mappings_become_text() -> None:
     rows: list[Any] = [(day, [1])]
     assert bindable("postgresql", rows, "ab", "t") is rows
     assert bindable("postgresql", [(day, {"x": 1})], "ab", "t") == [(day, '{"x":1}')]
+
+
+@pytest.mark.parametrize("dialect", ["mysql", "mariadb"])
+def test_mysql_gets_moments_in_utc_as_its_drivers_leave_out_the_offset(dialect: str) -> None:
+    moments = [datetime(2024, 7, 1, 12, tzinfo=ZoneInfo(zone)) for zone in ("Europe/Berlin", "UTC")]
+    rows = bindable(dialect, [(moment, {"x": 1}, date(2024, 7, 1)) for moment in moments], "abc", "t")
+    assert rows == [(datetime(2024, 7, 1, hour), '{"x":1}', date(2024, 7, 1)) for hour in (10, 12)]
+    plain = [(datetime(2024, 7, 1), 1)]
+    assert bindable(dialect, plain, "ab", "t") == plain

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -259,3 +261,35 @@ async def test_a_moment_whose_transaction_commits_after_its_window_was_read_is_r
     assert [await given(clock, reader) for reader, clock in readers] == [[2, 3], [3]]
     for reader, _ in readers:
         await reader.close()
+
+
+@pytest.mark.postgres
+async def test_a_lag_is_elapsed_time_where_the_clocks_of_the_session_are_set(
+    tmp_path: Path, postgres: Postgres
+) -> None:
+    server = Place(tmp_path, type(postgres)(f"{postgres.url}?options=-c%20timezone%3DEurope/Berlin"))
+    server.run("INSERT INTO events VALUES (1, '2024-03-31 01:05Z', ''), (2, '2024-03-31 01:06Z', '')")
+    reader, clock = following(server, key="made", lag="10.minutes", pageSize=100)
+    await reader.open(None)
+    assert await given(clock, reader) == [1, 2]
+    server.run("INSERT INTO events VALUES (3, '2024-03-31 01:05:30Z', ''), (4, '2024-03-31 01:07Z', '')")
+    assert await given(clock, reader) == [3, 4]
+    await reader.close()
+    server.close()
+
+
+async def test_a_reader_needs_no_thread_of_the_loop(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    place.add((1, 0))
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+    end = threading.Event()
+    busy = asyncio.create_task(asyncio.to_thread(end.wait))
+    for roller in (None, {"pageSize": 5}):
+        query = QUERY if roller is None else f"{QUERY} ORDER BY id LIMIT #{{pageSize}} OFFSET #{{offset}}"
+        reader = place.reader(roller, query=query, **({"key": "id", "follow": True} if roller is None else {}))
+        await reader.open(None)
+        assert await reader.read(1) == [place.record(1, 0)]
+        await reader.close()
+    end.set()
+    await busy
+    place.close()

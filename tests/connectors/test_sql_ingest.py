@@ -13,7 +13,7 @@ import pytest
 from teleporter_lab.connectors import sql_ingest
 from teleporter_lab.connectors.sql import SqlAddressOptions, SqlConnector, SqlSinkOptions
 from teleporter_lab.connectors.sql_database import Database
-from teleporter_lab.errors import AddressUnreachable, ConnectorError
+from teleporter_lab.errors import AddressUnreachable, BadRecord, ConnectorError
 from teleporter_lab.testing.sink_contract import ColumnarSinkContract, SinkCase
 from tests.connectors.sql_target import DRIVERS, Target, some, target_of, written
 
@@ -235,4 +235,16 @@ async def test_sqlite_keeps_columns_in_the_form_of_rows(tmp_path: Path) -> None:
     assert [{**row, "j": json.dumps(json.loads(row["j"]))} for row in await written(target, batch, setup=setup)] == [
         expected
     ]
+    target.database.close()
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("kind", [pa.int64(), pa.int32()])
+async def test_a_value_that_the_table_does_not_take_is_a_bad_record(
+    tmp_path: Path, postgres: Postgres, kind: Any
+) -> None:
+    target = Target(tmp_path, postgres, "postgresql+psycopg")
+    batch = pa.RecordBatch.from_arrays([pa.array([1, 1], kind)], names=["id"])
+    with pytest.raises(BadRecord, match="duplicate key value violates unique constraint"):
+        await written(target, batch, setup=target.made(key=True))
     target.database.close()

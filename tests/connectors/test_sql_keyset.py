@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -15,6 +16,7 @@ from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from teleporter_lab.connectors.sql_keyset import KeyPages, escaped, key_from, key_json
 from teleporter_lab.errors import ConnectorError
+from teleporter_lab.testing.calls import call
 from teleporter_lab.testing.source_contract import SourceCase, SourceContract
 from tests.connectors.sql_places import Place
 
@@ -74,7 +76,7 @@ def test_a_position_of_something_else_is_refused(position: Any, columns: list[st
         key_from(position, columns)
 
 
-def compiled(dialect: Any, columns: list[str], **bounds: bool) -> str:
+def compiled(dialect: Any, columns: list[str], **bounds: Any) -> str:
     return " ".join(str(KeyPages(columns, dialect.name).page("SELECT 1", **bounds).compile(dialect=dialect)).split())
 
 
@@ -165,3 +167,27 @@ def test_keys_of_every_type_of_postgresql(kind: str, postgres: Any, tmp_path: Pa
     place.close()
     assert found == KEYS[kind][: len(found)]
     assert len(found) == 24
+
+
+def test_moments_of_an_hour_that_comes_twice_are_two_keys() -> None:
+    berlin = ZoneInfo("Europe/Berlin")
+    moments = [datetime(2024, 10, 27, 2, 30, tzinfo=berlin, fold=fold) for fold in (0, 1)]
+    assert moments[0] == moments[1]  # Python compares what the clocks show
+    keys = KeyPages(["k"], "postgresql").of(["k"], [[moment] for moment in moments])
+    assert keys == [(datetime(2024, 10, 27, hour, 30, tzinfo=UTC),) for hour in (0, 1)]
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("options", [{}, {"follow": True}])
+async def test_a_key_that_is_not_given_as_exactly_as_it_is_compared_is_told(
+    options: dict[str, Any], postgres: Any, tmp_path: Path
+) -> None:
+    place = Place(tmp_path, postgres)
+    place.run("CREATE TABLE keys (k REAL PRIMARY KEY)", "INSERT INTO keys VALUES (0.1), (0.2)")
+    reader = place.reader(query="SELECT * FROM keys", key="k", pageSize=1, **options)
+    await call(reader.open, None)
+    assert await call(reader.read, 1) == [{"k": 0.1}]
+    with pytest.raises(ConnectorError, match="The rows behind a value of the key k begin with it again"):
+        await call(reader.read, 1)
+    await call(reader.close)
+    place.close()

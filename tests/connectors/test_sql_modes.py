@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -147,3 +148,17 @@ def test_columns_that_are_nowhere_are_told() -> None:
         shaped(options(mode="upsert", keys=["id"], update=["b"]), columns, ["id", "a", "b"])
     with pytest.raises(BadRecord, match=r"^A record for t lacks the key k\.$"):
         shaped(options(mode="upsert", keys=["k"]), columns, ["id", "a", "k"])
+
+
+@pytest.mark.parametrize("mode", ["insert", "upsert", "updateElseInsert", "delete"])
+@pytest.mark.parametrize("form", [list, pa.RecordBatch.from_pylist], ids=["rows", "columns"])
+async def test_percent_signs_are_signs_like_others(target: Target, mode: str, form: Any) -> None:
+    setup = ['CREATE TABLE "50%" ("id%" BIGINT PRIMARY KEY, "n%" TEXT)', """INSERT INTO "50%" VALUES (7, '5%')"""]
+    setup.append("""DELETE FROM "50%" WHERE "n%" LIKE '%\\%%' AND "id%" % 2 = 0""")
+    async with opened(target, table="50%", mode=mode, keys=["id%"], setup=setup) as sink:
+        await call(sink.write, form([{"id%": 7 if mode == "delete" else 8, "n%": "x%s"}]))
+    query = 'SELECT * FROM "50%" ORDER BY 1'
+    database = target.database
+    with database.connect("a look") as connection:
+        found = connection.exec_driver_sql(query, execution_options={"no_parameters": True}).fetchall()
+    assert [tuple(row) for row in found] == ([] if mode == "delete" else [(7, "5%"), (8, "x%s")])

@@ -133,3 +133,15 @@ async def test_parameters_of_the_url_are_heeded(postgres: Postgres) -> None:
         assert await connection.fetchval("SHOW application_name") == "mine"
         assert await connection.fetchval("SHOW search_path") == "pg_catalog"
     await connections.close()
+
+
+async def test_one_with_a_transaction_that_was_left_open_is_given_to_nobody(
+    postgres: Postgres, connections: Connections
+) -> None:
+    """What it writes would never be stored."""
+    async with connections.one("a setup statement") as first:
+        await first.execute("BEGIN")
+    async with connections.one("a batch") as second:
+        await second.execute("CREATE TABLE made (a INTEGER)")
+    assert second is not first
+    assert postgres.there("made")

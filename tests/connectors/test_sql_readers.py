@@ -119,7 +119,7 @@ def test_columns_are_read_by_one_key_and_once(place: Place, options: dict[str, A
     [
         (None, {"row": 5}, 5),
         ({"row": 2}, {"row": 5}, 3),
-        ({"row": 5}, {"row": 2}, 0),
+        ({"row": 5}, {"row": 2}, -3),
         ({"start": "a", "page": 1, "rows": 2}, {"start": "a", "page": 1, "rows": 7}, 5),
         ({"start": "a", "page": 1, "rows": 2}, {"start": "a", "page": 2, "rows": 7}, None),
         ({"start": "a", "rows": 2}, {"start": "b", "rows": 7}, None),

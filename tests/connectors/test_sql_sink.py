@@ -159,3 +159,10 @@ def test_several_connections_are_refused(database: Database) -> None:
     with pytest.raises(ConnectorError, match=r"is written by one connection: no `connections`\.$"):
         opened(database, connections=2)
     opened(database, connections=1)
+
+
+def test_what_is_no_number_is_a_null(path: Path, database: Database) -> None:
+    """As the page says: SQLite has no NaN, and JSON neither that nor an infinity."""
+    opened(database).write([{"id": 1, "day": float("nan")}, {"id": 2, "day": {"x": float("inf")}}])
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT day FROM t ORDER BY id").fetchall() == [(None,), ('{"x":null}',)]

@@ -55,6 +55,13 @@ async def test_a_delay_that_is_cut_short_goes_on_with_the_decision_that_was_take
     assert len(asked.failures) == 1
 
 
+async def test_a_call_about_no_element_shows_none() -> None:
+    trials, _ = made(Decision(Action.STOP), FakeClock())
+    with pytest.raises(OSError, match="away") as caught:
+        await trials.decided(trials.failed(OSError("away"), None))
+    assert caught.value.__notes__ == ["In place"]
+
+
 @pytest.mark.parametrize(("where", "notes"), [("at", ["In place, at 7"]), (None, None)])
 async def test_what_stops_is_raised_again_and_again_with_one_note(where: str | None, notes: list[str] | None) -> None:
     trials, asked = made(Decision(Action.STOP), FakeClock(), where)

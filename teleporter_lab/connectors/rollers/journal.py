@@ -54,6 +54,8 @@ class Journal:
         self._limit = LARGEST
         self._torn = False
         """What stands behind `_size` does not count, and is still to be cut off."""
+        self._renamed = False
+        """A loss of power may still bring back the file that had its name before."""
         self.kept = Kept()
 
     def open(self) -> None:
@@ -86,7 +88,10 @@ class Journal:
         self.kept = changed
 
     def settle(self) -> None:
-        """Cuts off what an `add` has left that raised."""
+        """Cuts off what an `add` has left that raised, and sees to it that the file keeps its name."""
+        if self._renamed:
+            sync(self.path.parent)
+            self._renamed = False
         if self._torn:
             self._opened.truncate(self._size)
             os.fsync(self._opened.fileno())
@@ -112,13 +117,18 @@ class Journal:
         """Puts one record of everything into the place of all changes."""
         record = _line(cast("dict[str, Any]", msgspec.to_builtins(self.kept)))
         fresh = Path(f"{self.path}.tmp")
-        with fresh.open("wb", buffering=0) as file:
+        file = fresh.open("w+b", buffering=0)
+        try:
             write_all(file, record)
-        fresh.replace(self.path)
+            fresh.replace(self.path)
+        except BaseException:
+            file.close()
+            raise
         self._opened.close()
-        self._file, self._size = self.path.open("r+b", buffering=0), len(record)
+        self._file, self._size = file, len(record)
         self._limit = LARGEST + 2 * self._size
-        sync(self.path.parent)
+        self._renamed = True
+        self.settle()
 
 
 def found(file: BinaryIO, path: Path) -> bool:

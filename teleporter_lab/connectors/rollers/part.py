@@ -104,8 +104,8 @@ class Part:
             self._journal.add(ready=True)
         self._close_file()
         self._publish(self.path if convert is None else self._made, name)
-        self._journal.add(**NOTHING)
         self.path.unlink(missing_ok=True)
+        self._journal.add(**NOTHING)  # last of all: whatever failed before is done by the next call
 
     def close(self) -> None:
         """Lets go of everything; a second call does nothing."""
@@ -151,8 +151,13 @@ class Part:
             raise ConnectorError(f"The folder {self._folder} is not open for writing.")
         if self._file is None:
             flags = os.O_RDWR | os.O_CREAT | (0 if self.kept.length else os.O_TRUNC)
-            self._file = os.fdopen(os.open(self.path, flags, 0o644), "r+b", buffering=0)
-            sync(self._folder)
+            file = os.fdopen(os.open(self.path, flags, 0o644), "r+b", buffering=0)
+            try:
+                sync(self._folder)
+            except BaseException:
+                file.close()
+                raise
+            self._file = file
         return self._file
 
     def _close_file(self) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,9 +14,6 @@ from hypothesis import strategies as st
 from teleporter_lab.connectors.rollers import journal as module
 from teleporter_lab.connectors.rollers.journal import Journal, Kept
 from teleporter_lab.errors import ConnectorError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -172,3 +170,30 @@ def test_a_journal_that_was_removed_is_noticed(path: Path) -> None:
 def test_a_closed_one_takes_nothing(path: Path) -> None:
     with pytest.raises(ConnectorError, match="is not open for writing"):
         Journal(path).add(length=1)
+
+
+def test_a_journal_that_could_not_be_made_short_goes_on(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever step fails, for too many open files say; and the new name is synced before it is relied on."""
+    monkeypatch.setattr(module, "LARGEST", 0)
+    journal = opened(path)
+    journal.add(length=1)
+    synced: list[Path] = []
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    for length, (owner, name) in enumerate([(Path, "open"), (Path, "replace"), (module, "sync")], 2):
+        journal._limit = 0
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, name, refuse)
+            with pytest.raises(OSError, match="Too many open files"):
+                journal.add(length=length)
+        assert journal.kept == Kept(length - 1)
+        with monkeypatch.context() as patch:
+            patch.setattr(module, "sync", synced.append)
+            journal.add(length=length)
+        assert path.parent in synced
+        synced.clear()
+        assert journal.is_there()
+        assert kept(path) == Kept(length)
+    journal.close()

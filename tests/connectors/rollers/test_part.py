@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import shutil
 from typing import TYPE_CHECKING
 
 import pytest
 
+from teleporter_lab.connectors.rollers import part as module
 from teleporter_lab.connectors.rollers.journal import Kept
 from teleporter_lab.connectors.rollers.part import Part
 from teleporter_lab.errors import ConnectorError
@@ -136,3 +139,20 @@ def test_a_file_or_folder_that_vanishes_while_it_is_written_is_noticed(tmp_path:
 def test_a_closed_one_takes_nothing(tmp_path: Path) -> None:
     with pytest.raises(ConnectorError, match="is not open for writing"):
         Part(tmp_path, ".x").append(b"x", records=1)
+
+
+def test_a_new_file_counts_only_once_its_folder_is_synced(
+    tmp_path: Path, part: Part, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: Path) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    synced: list[Path] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "sync", refuse)
+        with pytest.raises(OSError, match="Too many open files"):
+            part.append(b"one\n", records=1)
+        patch.setattr(module, "sync", synced.append)
+        part.append(b"one\n", records=1)
+    assert synced == [tmp_path]
+    assert (part.path.read_bytes(), part.kept) == (b"one\n", Kept(4, 1))

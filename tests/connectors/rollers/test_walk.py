@@ -86,18 +86,18 @@ def test_nothing_is_read_before_it_was_asked_for() -> None:
 @pytest.mark.parametrize(
     ("roller", "position", "wrong"),
     [
-        (Roller(WINDOWS), 5, "start is missing or no str"),
-        (Roller(WINDOWS), {"rows": 5}, "start is missing or no str"),
+        (Roller(WINDOWS), 5, "start is missing or no text"),
+        (Roller(WINDOWS), {"rows": 5}, "start is missing or no text"),
         (Roller(WINDOWS), {**POSITION, "end": "soon", "rows": 1}, "end is no date-time with an offset"),
         (Roller(WINDOWS), {**POSITION, "read": "2024-01-01T00:00:00", "rows": 1}, "read is no date-time with an off"),
         (Roller(WINDOWS), {**POSITION, "end": POSITION["start"], "rows": 1}, "start must be before end"),
-        (Roller(WINDOWS), POSITION, "rows is missing or no int"),
-        (Roller(WINDOWS), {**POSITION, "rows": -1}, "rows is missing or no int"),
-        (Roller(WINDOWS, Pages(2)), {**POSITION, "rows": 1}, "page is missing or no int"),
+        (Roller(WINDOWS), POSITION, "rows is missing or no whole number"),
+        (Roller(WINDOWS), {**POSITION, "rows": -1}, "rows is missing or no whole number"),
+        (Roller(WINDOWS, Pages(2)), {**POSITION, "rows": 1}, "page is missing or no whole number"),
         (Roller(WINDOWS, keyed=True), {**POSITION, "rows": 1}, "by key: key is missing"),
         (Roller(keyed=True), 5, "by key: key is missing"),
         (Roller(pages=Pages(2)), {**POSITION, "rows": 1}, "this roller has no start"),
-        (Roller(pages=Pages(2)), {"key": 1}, "page is missing or no int"),
+        (Roller(pages=Pages(2)), {"key": 1}, "page is missing or no whole number"),
     ],
 )
 def test_a_position_of_something_else_is_refused(roller: Roller, position: Any, wrong: str) -> None:
